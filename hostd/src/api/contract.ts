@@ -1,0 +1,129 @@
+/** The host's local API, over its 0600 unix socket. `beectl` is its client; every answer about pods needs the owner's signature. */
+import { contract, placementMethods, rpc } from '@beemesh/sdk/api';
+import {
+	awardSchema,
+	envelopeSchema,
+	genSchema,
+	kindSchema,
+	machineIdSchema,
+	nameSchema,
+	ownerIdSchema,
+	presenceSchema,
+	replicaIdSchema,
+	slotSchema,
+	workloadIdSchema,
+} from '@beemesh/sdk/wire';
+import * as v from 'valibot';
+
+const nothing = v.strictObject({});
+
+export const hostInfoSchema = v.strictObject({
+	machineId: machineIdSchema,
+	name: nameSchema,
+	addresses: v.array(v.string()),
+	version: v.string(),
+	runtime: v.string(),
+	runtimeVersion: v.string(),
+	startedAtMs: v.number(),
+	mesh: v.string(),
+});
+export type HostInfo = v.InferOutput<typeof hostInfoSchema>;
+
+export const podPhaseSchema = v.picklist(['Pending', 'Running', 'Succeeded', 'Failed', 'Terminating']);
+
+export const endpointSchema = v.strictObject({
+	/** The container port's name, or its number. */
+	name: v.string(),
+	protocol: v.picklist(['tcp', 'udp']),
+	/** `address:port` on the host where the pod runs. */
+	address: v.string(),
+	containerPort: v.number(),
+});
+
+/** One pod of an owner, as its host sees it. */
+export const podStatusSchema = v.strictObject({
+	podId: v.string(),
+	/** As Kubernetes would name it: `kv-store-0`, `web-frontend-1-g1`. */
+	name: v.string(),
+	namespace: nameSchema,
+	kind: kindSchema,
+	workload: nameSchema,
+	wid: workloadIdSchema,
+	owner: ownerIdSchema,
+	slot: slotSchema,
+	gen: genSchema,
+	award: v.optional(awardSchema),
+	phase: podPhaseSchema,
+	/** `ImagePull`, `CrashLoopBackOff`, `OOMKilled`, …; empty when all is well. */
+	reason: v.string(),
+	ready: v.boolean(),
+	role: v.string(),
+	replicaId: v.optional(replicaIdSchema),
+	restarts: v.number(),
+	createdAtMs: v.number(),
+	machineId: machineIdSchema,
+	machineName: nameSchema,
+	image: v.string(),
+	endpoints: v.array(endpointSchema),
+	/** Era of the charter this pod follows. */
+	era: v.number(),
+	/** CID of the manifest this pod was started from. */
+	manifestCid: v.string(),
+	/** Processes of the pod's containers as the host sees them. */
+	pids: v.array(v.number()),
+});
+export type PodStatus = v.InferOutput<typeof podStatusSchema>;
+
+export const workloadViewSchema = v.strictObject({
+	wid: workloadIdSchema,
+	/** Envelope of the newest charter seen. */
+	charter: envelopeSchema,
+	manifest: v.instance(Uint8Array),
+	pods: v.array(podStatusSchema),
+});
+export type WorkloadView = v.InferOutput<typeof workloadViewSchema>;
+
+export const inventorySchema = v.strictObject({
+	workloads: v.array(workloadViewSchema),
+	hostsAsked: v.number(),
+	/** Hosts that did not answer in time: the list may be missing their pods. */
+	hostsSilent: v.array(machineIdSchema),
+});
+export type Inventory = v.InferOutput<typeof inventorySchema>;
+
+export const logLineSchema = v.strictObject({
+	stream: v.picklist(['stdout', 'stderr']),
+	timeMs: v.number(),
+	line: v.string(),
+});
+
+export const HostApi = contract('beemesh.host', '1.0.0', {
+	...placementMethods,
+	info: rpc({ input: nothing, output: hostInfoSchema, idempotent: true }),
+	/** Hosts whose presence is alive. */
+	hosts: rpc({ input: nothing, output: v.strictObject({ hosts: v.array(presenceSchema) }), idempotent: true }),
+	/** Workloads and pods of the owner who signed `request` (an OwnerRequest envelope, verb `list`). */
+	inventory: rpc({ input: v.strictObject({ request: envelopeSchema }), output: inventorySchema, idempotent: true }),
+	/**
+	 * Delivers a newer charter (scale, update, delete) to every host that runs the workload; `manifest` when it changed.
+	 * Hosts verify the owner's signature and the era themselves.
+	 */
+	charter: rpc({
+		input: v.strictObject({ charter: envelopeSchema, manifest: v.optional(v.instance(Uint8Array)) }),
+		output: v.strictObject({ hostsReached: v.number(), pods: v.number() }),
+		idempotent: true,
+	}),
+	/** Log lines of one pod, wherever it runs. `request`: OwnerRequest with verb `logs` and the workload's id. */
+	logs: rpc.stream({
+		input: v.strictObject({
+			request: envelopeSchema,
+			machineId: machineIdSchema,
+			podId: v.string(),
+			container: v.optional(v.string()),
+			follow: v.boolean(),
+			tail: v.optional(v.number()),
+			timestamps: v.boolean(),
+		}),
+		output: logLineSchema,
+	}),
+});

@@ -1,0 +1,83 @@
+/** What a replica may ask of its host, over its own pod's unix socket (`BEEMESH_SOCKET`). Nothing else is reachable. */
+import * as v from 'valibot';
+import { contract, rpc } from '../streams/rpc/contract.ts';
+import {
+	addressesSchema,
+	awardSchema,
+	bundleSchema,
+	envelopeSchema,
+	genSchema,
+	kindSchema,
+	machineIdSchema,
+	nameSchema,
+	replicaIdSchema,
+	slotSchema,
+	workloadIdSchema,
+} from '../wire/index.ts';
+import { memberHintSchema, placementMethods } from './placement-api.ts';
+
+export const podContextSchema = v.strictObject({
+	machineId: machineIdSchema,
+	machineAddresses: addressesSchema,
+	machineName: nameSchema,
+	zone: v.optional(v.string()),
+	slot: slotSchema,
+	gen: genSchema,
+	/** How often this pod's container has been started again in place. */
+	incarnation: v.number(),
+	award: awardSchema,
+	bundle: bundleSchema,
+	/** Where to listen, e.g. `/ip4/0.0.0.0/udp/41000/quic-v1`. */
+	listen: addressesSchema,
+	/** Addresses at which others reach that, when they differ (port mapping). */
+	announce: addressesSchema,
+});
+export type PodContext = v.InferOutput<typeof podContextSchema>;
+
+export const podEventSchema = v.variant('type', [
+	/** A newer charter reached this host: scale, update, delete. */
+	v.strictObject({ type: v.literal('charter'), charter: envelopeSchema, manifest: v.optional(v.instance(Uint8Array)) }),
+	/** The host wants this pod gone (host drain, superseded generation): drain and exit. */
+	v.strictObject({ type: v.literal('drain'), reason: v.string() }),
+]);
+export type PodEvent = v.InferOutput<typeof podEventSchema>;
+
+const nothing = v.strictObject({});
+
+export const PodApi = contract('beemesh.pod', '1.0.0', {
+	...placementMethods,
+	/** Everything the host knows of this pod. */
+	context: rpc({ input: nothing, output: podContextSchema, idempotent: true }),
+	/**
+	 * Asks for admission: the host adds its statement and carries it to whoever awarded the slot. The answer may take
+	 * as long as the admitter needs; the same CSR again gets the same certificate.
+	 */
+	join: rpc({
+		input: v.strictObject({ csr: envelopeSchema }),
+		output: v.strictObject({ cert: envelopeSchema, members: v.array(memberHintSchema), foundingSlots: v.number() }),
+		idempotent: true,
+	}),
+	/** Tells the host where this replica listens and how it is, for hints to others and for `beectl get`. */
+	announce: rpc({
+		input: v.strictObject({
+			replicaId: replicaIdSchema,
+			addresses: addressesSchema,
+			ready: v.boolean(),
+			/** A word for people: `leader`, `follower`, `learner`, or empty. */
+			role: v.pipe(v.string(), v.maxLength(32)),
+		}),
+		output: nothing,
+		idempotent: true,
+	}),
+	/** Entry addresses of a workload of the same owner: by name in the caller's namespace, or by id. */
+	resolve: rpc({
+		input: v.variant('by', [
+			v.strictObject({ by: v.literal('name'), namespace: nameSchema, name: nameSchema, kind: v.optional(kindSchema) }),
+			v.strictObject({ by: v.literal('id'), wid: workloadIdSchema }),
+		]),
+		output: v.strictObject({ found: v.array(v.strictObject({ wid: workloadIdSchema, members: v.array(memberHintSchema) })) }),
+		idempotent: true,
+	}),
+	/** What the host has to tell this pod, until the pod ends. */
+	events: rpc.stream({ input: nothing, output: podEventSchema }),
+});

@@ -1,0 +1,7 @@
+/** Message types, identifiers, records and limits that both planes share. Pure. */
+export * from '../errors.ts';
+export * from './dag-cbor.ts';
+export * from './ids.ts';
+export * from './kube.ts';
+export * from './limits.ts';
+export * from './records.ts';

@@ -1,0 +1,21 @@
+/** Sizes and times that every decoder enforces before it looks further. Bytes and milliseconds. */
+export const LIMITS = {
+	/** One gossip message or session frame (`identity.md`). */
+	frameBytesMax: 64 * 1024,
+	/** One signed record. */
+	recordBytesMax: 64 * 1024,
+	/** One manifest, as canonical DAG-CBOR. */
+	manifestBytesMax: 128 * 1024,
+	/** One RPC message (several frames). */
+	messageBytesMax: 4 * 1024 * 1024,
+	/** Slots in one tender. */
+	slotsPerTenderMax: 64,
+	/** Accepted clock difference between signer and verifier. */
+	skewMs: 30_000,
+	/** How long a (sender, nonce) pair is remembered: longer than twice the skew. */
+	replayWindowMs: 330_000,
+	/** Nesting depth of a decoded record. */
+	depthMax: 16,
+	addressesMax: 16,
+	addressBytesMax: 256,
+} as const;
