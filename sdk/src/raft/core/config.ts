@@ -114,9 +114,12 @@ function check(config: RaftConfig): void {
 	if (config.heartbeatMs >= config.electionTimeoutMs) {
 		refuse(`heartbeatMs (${config.heartbeatMs}) must be less than electionTimeoutMs (${config.electionTimeoutMs})`);
 	}
-	if (config.inflightMessagesMax < 1) refuse(`inflightMessagesMax must be at least 1, got ${config.inflightMessagesMax}`);
+	if (config.inflightMessagesMax < 1)
+		refuse(`inflightMessagesMax must be at least 1, got ${config.inflightMessagesMax}`);
 	if (config.inflightBytesMax < config.messageBytesMax) {
-		refuse(`inflightBytesMax (${config.inflightBytesMax}) must not be below messageBytesMax (${config.messageBytesMax})`);
+		refuse(
+			`inflightBytesMax (${config.inflightBytesMax}) must not be below messageBytesMax (${config.messageBytesMax})`,
+		);
 	}
 	entries.forEach((entry, i) => {
 		if (entry.index === snapshot.index + 1 + i) return;
@@ -125,7 +128,10 @@ function check(config: RaftConfig): void {
 	const lastIndex = snapshot.index + entries.length;
 	// A commit index beyond the log means that the log lost entries others count on: starting would vote with a lie.
 	if (hardState.commit > lastIndex) {
-		throw new MeshError('corrupt', `The log ends at ${lastIndex}, before its commit index ${hardState.commit}: rejoin as a new member`);
+		throw new MeshError(
+			'corrupt',
+			`The log ends at ${lastIndex}, before its commit index ${hardState.commit}: rejoin as a new member`,
+		);
 	}
 	const commit = Math.max(hardState.commit, snapshot.index);
 	if (appliedIndex < snapshot.index || appliedIndex > commit) {
