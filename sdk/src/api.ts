@@ -2,3 +2,6 @@
 export * from './replicas/placement-api.ts';
 export * from './replicas/pod-api.ts';
 export { contract, rpc } from './streams/rpc/contract.ts';
+export { parseCpuMillis, parseQuantity } from './replicas/core/quantity.ts';
+export { requirementsOf } from './replicas/core/requirements.ts';
+export { type TenderRequest, tenderFor } from './replicas/tender.ts';

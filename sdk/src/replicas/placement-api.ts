@@ -51,7 +51,13 @@ export const placeEventSchema = v.variant('type', [
 	v.strictObject({ type: v.literal('accepted'), ...at, machineId: machineIdSchema }),
 	v.strictObject({ type: v.literal('rejected'), ...at, machineId: machineIdSchema, reason: v.string() }),
 	/** A pod asks for admission: answer with `admit`. */
-	v.strictObject({ type: v.literal('csr'), ...at, awardId: ulidSchema, csr: envelopeSchema, statement: envelopeSchema }),
+	v.strictObject({
+		type: v.literal('csr'),
+		...at,
+		awardId: ulidSchema,
+		csr: envelopeSchema,
+		statement: envelopeSchema,
+	}),
 	v.strictObject({
 		type: v.literal('outcome'),
 		...at,

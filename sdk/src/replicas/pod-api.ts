@@ -75,7 +75,15 @@ export const PodApi = contract('beemesh.pod', '1.0.0', {
 			v.strictObject({ by: v.literal('name'), namespace: nameSchema, name: nameSchema, kind: v.optional(kindSchema) }),
 			v.strictObject({ by: v.literal('id'), wid: workloadIdSchema }),
 		]),
-		output: v.strictObject({ found: v.array(v.strictObject({ wid: workloadIdSchema, members: v.array(memberHintSchema) })) }),
+		output: v.strictObject({
+			found: v.array(v.strictObject({ wid: workloadIdSchema, members: v.array(memberHintSchema) })),
+		}),
+		idempotent: true,
+	}),
+	/** This replica has left its workload for good (superseded, scaled down, deleted): the host removes the pod. */
+	leave: rpc({
+		input: v.strictObject({ reason: v.pipe(v.string(), v.maxLength(200)) }),
+		output: nothing,
 		idempotent: true,
 	}),
 	/** What the host has to tell this pod, until the pod ends. */
