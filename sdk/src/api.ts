@@ -1,6 +1,4 @@
 /** Contracts between a host and those who use it; for `hostd` and `beectl`, not for apps. */
-export { parseQuantity } from './replicas/core/quantity.ts';
-export { requirementsOf } from './replicas/core/requirements.ts';
 export * from './replicas/placement-api.ts';
 export * from './replicas/pod-api.ts';
 export { contract, rpc } from './streams/rpc/contract.ts';

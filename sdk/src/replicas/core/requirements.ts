@@ -1,58 +1,71 @@
-/** What one replica of a workload needs of a host, as a tender says it. */
-import { type Container, type Manifest, MeshError, type PodSpec, type Requirements, type Resources } from '../../wire/index.ts';
-import { parseQuantity } from './quantity.ts';
+/** What a host must have to run one replica of a manifest: computed the same way by `beectl` and by healing replicas. */
+import type { Container, Manifest, Requirements } from '../../wire/index.ts';
+import { parseCpuMillis, parseQuantity } from './quantity.ts';
 
-/** Requirements of one replica. Throws `invalid_input` that names the field when a quantity is none. */
+interface Sum {
+	cpuMillis: number;
+	memoryBytes: number;
+	diskBytes: number;
+}
+
+/** Throws `invalid_input` that names the field of a quantity that is none. */
 export function requirementsOf(manifest: Manifest): Requirements {
 	const { spec } = manifest.spec.template;
-	const { cpuMillis, memoryBytes, diskBytes } = podResources(spec);
+	const at = 'spec.template.spec';
+	const running = spec.containers.map((c, i) => requestsOf(c, `${at}.containers[${i}]`)).reduce(add, zero());
+	// Init containers run one after the other, before the others: the largest counts, not the sum (as in Kubernetes).
+	const starting = (spec.initContainers ?? []).map((c, i) => requestsOf(c, `${at}.initContainers[${i}]`)).reduce(most, zero());
+	const resources = most(running, starting);
+	resources.diskBytes += volumeBytes(manifest);
+	const containers = [...spec.containers, ...(spec.initContainers ?? [])];
 	return {
-		resources: { cpuMillis, memoryBytes, diskBytes: diskBytes + claimedBytes(manifest) },
+		resources,
 		nodeSelector: { ...spec.nodeSelector },
-		hostPorts: spec.containers.flatMap((container) =>
-			(container.ports ?? []).flatMap(({ hostPort, protocol = 'TCP' }) => (hostPort === undefined ? [] : [{ port: hostPort, protocol }])),
+		hostPorts: spec.containers.flatMap((c) =>
+			(c.ports ?? []).flatMap((p) => (p.hostPort === undefined ? [] : [{ port: p.hostPort, protocol: p.protocol ?? 'TCP' }])),
 		),
-		images: [...new Set([...(spec.initContainers ?? []), ...spec.containers].map(({ image }) => image))],
+		images: [...new Set(containers.map((c) => c.image))],
 	};
 }
 
-/**
- * As Kubernetes counts a pod: containers run together, so their requests add up; init containers run one at a time
- * before them, so the largest counts.
- */
-function podResources(spec: PodSpec): Resources {
-	const together = spec.containers.map((container, i) => containerResources(container, `spec.template.spec.containers[${i}]`));
-	const before = (spec.initContainers ?? []).map((container, i) => containerResources(container, `spec.template.spec.initContainers[${i}]`));
-	const total = (pick: (resources: Resources) => number) =>
-		Math.max(together.reduce((sum, each) => sum + pick(each), 0), ...before.map(pick));
+function requestsOf(container: Container, at: string): Sum {
+	const { requests = {}, limits = {} } = container.resources ?? {};
+	// A limit without a request is a request too (as in Kubernetes).
+	const read = (name: string, parse: (text: string, field: string) => number): number => {
+		const from = requests[name] === undefined ? 'limits' : 'requests';
+		const text = requests[name] ?? limits[name];
+		return text === undefined ? 0 : parse(text, `${at}.resources.${from}.${name}`);
+	};
 	return {
-		cpuMillis: total(({ cpuMillis }) => cpuMillis),
-		memoryBytes: total(({ memoryBytes }) => memoryBytes),
-		diskBytes: total(({ diskBytes }) => diskBytes),
+		cpuMillis: read('cpu', parseCpuMillis),
+		memoryBytes: read('memory', parseQuantity),
+		diskBytes: read('ephemeral-storage', parseQuantity),
 	};
 }
 
-/** A limit without a request is a request, as in Kubernetes. */
-function containerResources({ resources }: Container, path: string): Resources {
-	const amount = (name: string, unit: number): number => {
-		const list = resources?.requests?.[name] === undefined ? 'limits' : 'requests';
-		const text = resources?.[list]?.[name];
-		return text === undefined ? 0 : Math.ceil(numberOf(text, `${path}.resources.${list}.${name}`) * unit);
+function volumeBytes(manifest: Manifest): number {
+	const claims = manifest.kind === 'StatefulSet' ? (manifest.spec.volumeClaimTemplates ?? []) : [];
+	return claims
+		.map((c, i) => parseQuantity(c.spec.resources.requests.storage, `spec.volumeClaimTemplates[${i}].spec.resources.requests.storage`))
+		.reduce((a, b) => a + b, 0);
+}
+
+function zero(): Sum {
+	return { cpuMillis: 0, memoryBytes: 0, diskBytes: 0 };
+}
+
+function add(a: Sum, b: Sum): Sum {
+	return {
+		cpuMillis: a.cpuMillis + b.cpuMillis,
+		memoryBytes: a.memoryBytes + b.memoryBytes,
+		diskBytes: a.diskBytes + b.diskBytes,
 	};
-	return { cpuMillis: amount('cpu', 1000), memoryBytes: amount('memory', 1), diskBytes: amount('ephemeral-storage', 1) };
 }
 
-function claimedBytes(manifest: Manifest): number {
-	if (manifest.kind !== 'StatefulSet') return 0;
-	return (manifest.spec.volumeClaimTemplates ?? []).reduce(
-		(sum, claim, i) =>
-			sum + Math.ceil(numberOf(claim.spec.resources.requests.storage, `spec.volumeClaimTemplates[${i}].spec.resources.requests.storage`)),
-		0,
-	);
-}
-
-function numberOf(text: string, path: string): number {
-	const value = parseQuantity(text);
-	if (value === undefined || value < 0) throw new MeshError('invalid_input', `${path}: '${text}' is not a quantity such as 500m, 64Mi or 2`);
-	return value;
+function most(a: Sum, b: Sum): Sum {
+	return {
+		cpuMillis: Math.max(a.cpuMillis, b.cpuMillis),
+		memoryBytes: Math.max(a.memoryBytes, b.memoryBytes),
+		diskBytes: Math.max(a.diskBytes, b.diskBytes),
+	};
 }
