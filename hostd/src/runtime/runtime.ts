@@ -126,7 +126,11 @@ export interface Runtime extends AsyncDisposable {
 	list(): Promise<readonly RuntimePod[]>;
 	inspect(podId: string): Promise<RuntimePod | undefined>;
 	logs(podId: string, options?: LogOptions): AsyncIterable<LogLine>;
-	exec(podId: string, command: readonly string[], options?: { readonly container?: string; readonly signal?: AbortSignal }): Promise<ExecResult>;
+	exec(
+		podId: string,
+		command: readonly string[],
+		options?: { readonly container?: string; readonly signal?: AbortSignal },
+	): Promise<ExecResult>;
 	stats(podId: string): Promise<PodStats>;
 	/** Container exits are reported within 500 ms. */
 	events(listener: (event: RuntimeEvent) => void): Disposable;

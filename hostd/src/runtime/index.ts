@@ -1,0 +1,6 @@
+/** Runs pods: the `Runtime` contract and its implementations. */
+
+export * from './memory/index.ts';
+export * from './process/index.ts';
+export { parseQuantity } from './quantity.ts';
+export type * from './runtime.ts';
