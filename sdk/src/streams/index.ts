@@ -5,6 +5,9 @@
 export type * from './rpc/contract.ts';
 export { contract, rpc } from './rpc/contract.ts';
 export { durationMs } from './rpc/duration.ts';
+export type { Heartbeats } from './rpc/heartbeat.ts';
+export type { RpcNodeOptions } from './rpc/node.ts';
+export { createRpcNode } from './rpc/node.ts';
 export type { HandlerFailure, ServicesOptions } from './rpc/services.ts';
 export { createServices } from './rpc/services.ts';
 export type { OpenSessionOptions } from './rpc/session.ts';

@@ -21,7 +21,6 @@ export interface CallsInOptions<P> {
 	readonly remote: PeerId | 'local';
 	readonly services: ServiceRegistry<P> | undefined;
 	readonly principal: () => P;
-	readonly onIdle: () => void;
 }
 
 interface Envelope {
@@ -89,10 +88,6 @@ export class CallsIn<P> {
 
 	constructor(options: CallsInOptions<P>) {
 		this.#options = options;
-	}
-
-	get inflight(): number {
-		return this.#calls.size;
 	}
 
 	/** A message for a call of the remote's. Late ones, for calls that ended here, are dropped. */
@@ -249,7 +244,6 @@ export class CallsIn<P> {
 		if (call.ended) return;
 		this.#calls.delete(call.id);
 		call.end(reason);
-		if (this.#calls.size === 0) this.#options.onIdle();
 	}
 }
 

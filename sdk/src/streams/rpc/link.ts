@@ -40,6 +40,8 @@ export interface LinkOptions<P> {
 	readonly signal?: AbortSignal | undefined;
 	/** What listeners of notifications are given; the link itself where there is nothing above it. */
 	readonly session?: () => Session<P> | undefined;
+	/** Called before the first message after the handshake is looked at. */
+	readonly onOpen?: () => void;
 }
 
 type Phase = 'hello' | 'judging' | 'admitted' | 'open' | 'closing' | 'closed';
@@ -53,8 +55,6 @@ export class Link<P> implements Session<P> {
 	/** When the remote was last heard, by `performance.now()`. */
 	heardMs = performance.now();
 	rttMs: number | undefined;
-	/** The remote sends no new calls here: another link took over. */
-	onRetire: (() => void) | undefined;
 	readonly #stream: ByteStream;
 	readonly #options: LinkOptions<P>;
 	readonly #outbox: Outbox;
@@ -65,6 +65,7 @@ export class Link<P> implements Session<P> {
 	#phase: Phase = 'hello';
 	#principal: P | undefined;
 	#pingId = 0;
+	#retiring = false;
 	#retireSent = false;
 	#retireSeen = false;
 	#closedWith: Error | undefined;
@@ -76,21 +77,19 @@ export class Link<P> implements Session<P> {
 		this.remote = options.remote;
 		this.initiator = options.initiator;
 		const outbox = new Outbox(stream, (error) => this.abort(error));
-		const onIdle = (): void => this.#closeIfRetired();
 		this.#outbox = outbox;
 		this.calls = new CallsOut({
 			outbox,
 			remote: options.remote,
 			isInitiator: options.initiator,
 			onRtt: (ms) => this.#measured(ms),
-			onIdle,
+			onIdle: () => this.#closeIfRetired(),
 		});
 		this.#incoming = new CallsIn({
 			outbox,
 			remote: options.remote,
 			services: options.services,
 			principal: () => this.principal,
-			onIdle,
 		});
 		stream.onClose((error) => this.abort(error ?? this.#unavailable('the stream closed')));
 	}
@@ -105,7 +104,7 @@ export class Link<P> implements Session<P> {
 	}
 
 	get retiring(): boolean {
-		return this.#retireSent || this.#retireSeen;
+		return this.#retiring;
 	}
 
 	/** Says hello both ways. Rejects with the remote's refusal, ours, or `unavailable`. */
@@ -173,11 +172,9 @@ export class Link<P> implements Session<P> {
 		else this.#onClose.push(listener);
 	}
 
-	/** Lets calls in flight finish and takes no new ones; closes when both sides are done. */
+	/** Takes no new calls of ours, lets those in flight finish, and closes when the remote did the same. */
 	retire(): void {
-		if (this.#retireSent || !this.open) return;
-		this.#retireSent = true;
-		this.#outbox.send(FRAME.retire, 0, NOTHING);
+		this.#retiring = true;
 		this.#closeIfRetired();
 	}
 
@@ -273,6 +270,7 @@ export class Link<P> implements Session<P> {
 		}
 		this.#phase = 'open';
 		this.#decoder.messageBytesMax = LIMITS.messageBytesMax;
+		this.#options.onOpen?.();
 		this.#opened?.resolve();
 		return true;
 	}
@@ -325,8 +323,7 @@ export class Link<P> implements Session<P> {
 			}
 			case FRAME.retire:
 				this.#retireSeen = true;
-				this.onRetire?.();
-				this.#closeIfRetired();
+				this.retire();
 				return;
 			case FRAME.goodbye: {
 				this.#phase = 'closing';
@@ -355,9 +352,14 @@ export class Link<P> implements Session<P> {
 		for (const { settle } of pings) settle(this.#unavailable('the session ended'));
 	}
 
+	/** `retire` says: I have no calls here and start none. When both said so, nothing can be lost by closing. */
 	#closeIfRetired(): void {
-		if (!this.#retireSent || !this.#retireSeen || !this.open) return;
-		if (this.calls.inflight === 0 && this.#incoming.inflight === 0) void this.close('retired');
+		if (!this.#retiring || !this.open || this.calls.inflight > 0) return;
+		if (!this.#retireSent) {
+			this.#retireSent = true;
+			this.#outbox.send(FRAME.retire, 0, NOTHING);
+		}
+		if (this.#retireSeen) void this.close('retired');
 	}
 
 	#unavailable(why: string, cause?: Error): MeshError {
