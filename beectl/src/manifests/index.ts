@@ -1,0 +1,3 @@
+/** Kubernetes manifests in: read, checked, typed. */
+export { type Loaded, type LoadedWorkload, loadManifests, type ManifestSource } from './load.ts';
+export { readSources } from './sources.ts';
