@@ -38,7 +38,10 @@ export function signRecord<T extends RecordType>(type: T, body: RecordBody<T>, s
 	const b = encodeRecord(v.parse(RECORDS[type], body));
 	const envelope = encodeRecord({ b, k: signer.publicKey, s: signer.sign(signedBytes(type, b)) });
 	if (envelope.byteLength > LIMITS.recordBytesMax) {
-		throw new MeshError('invalid_input', `${type} record has ${envelope.byteLength} bytes, the limit is ${LIMITS.recordBytesMax}`);
+		throw new MeshError(
+			'invalid_input',
+			`${type} record has ${envelope.byteLength} bytes, the limit is ${LIMITS.recordBytesMax}`,
+		);
 	}
 	return envelope;
 }
@@ -60,9 +63,16 @@ export function openRecord<T extends RecordType>(type: T, envelope: Uint8Array):
 }
 
 /** Throws `unauthorized` unless the record's time is within the accepted skew and before its expiry. */
-export function requireFresh(what: string, record: { readonly ts: number; readonly exp?: number }, nowMs: number): void {
+export function requireFresh(
+	what: string,
+	record: { readonly ts: number; readonly exp?: number },
+	nowMs: number,
+): void {
 	if (Math.abs(nowMs - record.ts) > LIMITS.skewMs) {
-		throw new MeshError('unauthorized', `${what} is ${Math.abs(nowMs - record.ts)} ms off this clock; the limit is ${LIMITS.skewMs}`);
+		throw new MeshError(
+			'unauthorized',
+			`${what} is ${Math.abs(nowMs - record.ts)} ms off this clock; the limit is ${LIMITS.skewMs}`,
+		);
 	}
 	if (record.exp !== undefined && nowMs > record.exp) throw new MeshError('unauthorized', `${what} has expired`);
 }

@@ -21,7 +21,7 @@ import {
 	type WorkloadId,
 	type WorkloadKind,
 } from '../wire/index.ts';
-import { cidOf, createKeyPair, type KeyPair, ownerIdOf, peerIdOf, sha256, type Signer } from './keys.ts';
+import { cidOf, createKeyPair, type KeyPair, ownerIdOf, peerIdOf, type Signer, sha256 } from './keys.ts';
 import { type OpenedRecord, openRecord, requireFresh, sameBytes, signRecord } from './records.ts';
 
 const CERT_TTL_MS = 24 * 60 * 60 * 1000;
@@ -39,7 +39,10 @@ export function workloadIdOf(genesis: Genesis): WorkloadId {
 export function encodeManifest(manifest: Manifest): { readonly bytes: Uint8Array; readonly cid: RecordCid } {
 	const bytes = encodeRecord(dropUndefined(manifest));
 	if (bytes.byteLength > LIMITS.manifestBytesMax) {
-		throw new MeshError('invalid_input', `the manifest has ${bytes.byteLength} bytes, the limit is ${LIMITS.manifestBytesMax}`);
+		throw new MeshError(
+			'invalid_input',
+			`the manifest has ${bytes.byteLength} bytes, the limit is ${LIMITS.manifestBytesMax}`,
+		);
 	}
 	return { bytes, cid: cidOf(bytes) };
 }
@@ -59,21 +62,29 @@ export interface OpenedBundle {
 export function openBundle(bundle: Bundle, nowMs: number): OpenedBundle {
 	const genesis = openRecord('genesis', bundle.genesis);
 	const wid = workloadIdOf(genesis.body);
-	if (ownerIdOf(genesis.signer) !== genesis.body.owner) throw new MeshError('unauthorized', 'the genesis is not signed by its owner');
+	if (ownerIdOf(genesis.signer) !== genesis.body.owner)
+		throw new MeshError('unauthorized', 'the genesis is not signed by its owner');
 	const charter = openCharter(bundle.charter, wid, genesis.signer, nowMs);
 	const grant = openGrant(bundle.grant, nowMs);
 	if (grant.body.wid !== wid || !sameBytes(grant.signer, genesis.signer)) {
 		throw new MeshError('unauthorized', 'the tender grant is of another workload or owner');
 	}
-	if (cidOf(bundle.manifest) !== charter.body.manifestCid) throw new MeshError('unauthorized', 'the manifest is not the chartered one');
+	if (cidOf(bundle.manifest) !== charter.body.manifestCid)
+		throw new MeshError('unauthorized', 'the manifest is not the chartered one');
 	const tenderKey = createKeyPair(bundle.tenderSecret);
-	if (!sameBytes(tenderKey.publicKey, grant.body.tenderKey)) throw new MeshError('unauthorized', 'the tender key is not the granted one');
+	if (!sameBytes(tenderKey.publicKey, grant.body.tenderKey))
+		throw new MeshError('unauthorized', 'the tender key is not the granted one');
 	const manifest = decodeRecord(bundle.manifest, LIMITS.manifestBytesMax) as Manifest;
 	return { wid, owner: genesis.signer, charter, grant, manifest, tenderKey, bundle };
 }
 
 /** Verifies a charter of a known workload and owner. */
-export function openCharter(envelope: Uint8Array, wid: WorkloadId, owner: Uint8Array, nowMs: number): OpenedRecord<'charter'> {
+export function openCharter(
+	envelope: Uint8Array,
+	wid: WorkloadId,
+	owner: Uint8Array,
+	nowMs: number,
+): OpenedRecord<'charter'> {
 	const charter = openRecord('charter', envelope);
 	if (!sameBytes(charter.signer, owner) || ownerIdOf(charter.signer) !== charter.body.owner) {
 		throw new MeshError('unauthorized', 'the charter is not signed by the owner of this workload');
@@ -81,20 +92,25 @@ export function openCharter(envelope: Uint8Array, wid: WorkloadId, owner: Uint8A
 	if (charter.body.wid !== wid) throw new MeshError('unauthorized', 'the charter is of another workload');
 	const genesis = genesisFor(owner, charter.body.kind, charter.body.namespace, charter.body.name);
 	if (workloadIdOf(genesis) !== wid) throw new MeshError('unauthorized', 'the charter renames its workload');
-	if (nowMs + LIMITS.skewMs < charter.body.nbf || nowMs > charter.body.exp) throw new MeshError('unauthorized', 'the charter is not valid now');
+	if (nowMs + LIMITS.skewMs < charter.body.nbf || nowMs > charter.body.exp)
+		throw new MeshError('unauthorized', 'the charter is not valid now');
 	return charter;
 }
 
 /** Verifies a grant on its own: signed by the owner it names, not expired. */
 export function openGrant(envelope: Uint8Array, nowMs: number): OpenedRecord<'tender-grant'> {
 	const grant = openRecord('tender-grant', envelope);
-	if (ownerIdOf(grant.signer) !== grant.body.owner) throw new MeshError('unauthorized', 'the tender grant is not signed by its owner');
+	if (ownerIdOf(grant.signer) !== grant.body.owner)
+		throw new MeshError('unauthorized', 'the tender grant is not signed by its owner');
 	if (nowMs > grant.body.exp) throw new MeshError('unauthorized', 'the tender grant has expired');
 	return grant;
 }
 
 /** Verifies a tender: fresh, signed with the key that its owner granted for its workload. */
-export function openTender(envelope: Uint8Array, nowMs: number): { tender: OpenedRecord<'tender'>; grant: OpenedRecord<'tender-grant'> } {
+export function openTender(
+	envelope: Uint8Array,
+	nowMs: number,
+): { tender: OpenedRecord<'tender'>; grant: OpenedRecord<'tender-grant'> } {
 	const tender = openRecord('tender', envelope);
 	requireFresh('the tender', tender.body, nowMs);
 	const grant = openGrant(tender.body.grant, nowMs);
@@ -105,7 +121,10 @@ export function openTender(envelope: Uint8Array, nowMs: number): { tender: Opene
 }
 
 /** Verifies that a machine signed this record and names itself in it. */
-export function openMachineRecord<T extends 'bid' | 'host-statement' | 'presence'>(type: T, envelope: Uint8Array): OpenedRecord<T> {
+export function openMachineRecord<T extends 'bid' | 'host-statement' | 'presence'>(
+	type: T,
+	envelope: Uint8Array,
+): OpenedRecord<T> {
 	const record = openRecord(type, envelope);
 	if ((peerIdOf(record.signer) as string) !== (record.body as { machineId: string }).machineId) {
 		throw new MeshError('unauthorized', `the ${type} is not signed by the machine it names`);
@@ -117,14 +136,19 @@ export function openMachineRecord<T extends 'bid' | 'host-statement' | 'presence
 export function openAward(envelope: Uint8Array, nowMs: number): OpenedRecord<'award'> {
 	const award = openRecord('award', envelope);
 	requireFresh('the award', award.body, nowMs);
-	if ((peerIdOf(award.signer) as string) !== award.body.requester) throw new MeshError('unauthorized', 'the award is not signed by its requester');
+	if ((peerIdOf(award.signer) as string) !== award.body.requester)
+		throw new MeshError('unauthorized', 'the award is not signed by its requester');
 	return award;
 }
 
 /** Verifies an admission request: the replica's own signature, and the statement of the machine it runs on. */
-export function openAdmission(csrEnvelope: Uint8Array, statementEnvelope: Uint8Array): { csr: OpenedRecord<'csr'>; machineId: MachineId } {
+export function openAdmission(
+	csrEnvelope: Uint8Array,
+	statementEnvelope: Uint8Array,
+): { csr: OpenedRecord<'csr'>; machineId: MachineId } {
 	const csr = openRecord('csr', csrEnvelope);
-	if ((peerIdOf(csr.signer) as string) !== csr.body.replicaId) throw new MeshError('unauthorized', 'the admission request is not signed by its replica');
+	if ((peerIdOf(csr.signer) as string) !== csr.body.replicaId)
+		throw new MeshError('unauthorized', 'the admission request is not signed by its replica');
 	const statement = openMachineRecord('host-statement', statementEnvelope);
 	if (statement.body.csrCid !== csr.cid || statement.body.awardId !== csr.body.awardId) {
 		throw new MeshError('unauthorized', "the host's statement is about another admission request");
@@ -133,10 +157,29 @@ export function openAdmission(csrEnvelope: Uint8Array, statementEnvelope: Uint8A
 }
 
 /** Certifies a replica. */
-export function certify(charter: Charter, csr: Csr, machineId: MachineId, tenderKey: Signer, nowMs: number): Uint8Array {
+export function certify(
+	charter: Charter,
+	csr: Csr,
+	machineId: MachineId,
+	tenderKey: Signer,
+	nowMs: number,
+): Uint8Array {
 	const { wid, owner, namespace, name } = charter;
 	const { slot, gen, incarnation, replicaId, awardId } = csr;
-	const body: ReplicaCert = { wid, owner, namespace, name, slot, gen, incarnation, replicaId, machineId, awardId, nbf: nowMs, exp: nowMs + CERT_TTL_MS };
+	const body: ReplicaCert = {
+		wid,
+		owner,
+		namespace,
+		name,
+		slot,
+		gen,
+		incarnation,
+		replicaId,
+		machineId,
+		awardId,
+		nbf: nowMs,
+		exp: nowMs + CERT_TTL_MS,
+	};
 	return signRecord('replica-cert', body, tenderKey);
 }
 
@@ -147,12 +190,18 @@ export interface Credential {
 }
 
 /** Verifies a credential. The owner's key comes out; whether it is *our* owner is the caller's question. */
-export function openCredential(credential: Credential, nowMs: number): { cert: ReplicaCert; grant: TenderGrant; owner: Uint8Array } {
+export function openCredential(
+	credential: Credential,
+	nowMs: number,
+): { cert: ReplicaCert; grant: TenderGrant; owner: Uint8Array } {
 	const grant = openGrant(credential.grant, nowMs);
 	const cert = openRecord('replica-cert', credential.cert);
-	if (!sameBytes(cert.signer, grant.body.tenderKey)) throw new MeshError('unauthorized', 'the certificate is not signed with the granted key');
-	if (cert.body.wid !== grant.body.wid || cert.body.owner !== grant.body.owner) throw new MeshError('unauthorized', 'the certificate is of another workload');
-	if (nowMs + LIMITS.skewMs < cert.body.nbf || nowMs > cert.body.exp) throw new MeshError('unauthorized', 'the certificate is not valid now');
+	if (!sameBytes(cert.signer, grant.body.tenderKey))
+		throw new MeshError('unauthorized', 'the certificate is not signed with the granted key');
+	if (cert.body.wid !== grant.body.wid || cert.body.owner !== grant.body.owner)
+		throw new MeshError('unauthorized', 'the certificate is of another workload');
+	if (nowMs + LIMITS.skewMs < cert.body.nbf || nowMs > cert.body.exp)
+		throw new MeshError('unauthorized', 'the certificate is not valid now');
 	return { cert: cert.body, grant: grant.body, owner: grant.signer };
 }
 

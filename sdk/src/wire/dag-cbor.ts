@@ -21,7 +21,8 @@ export function decodeRecord(bytes: Uint8Array, bytesMax: number = LIMITS.record
 	} catch (cause) {
 		throw new MeshError('invalid_input', 'record is not DAG-CBOR', { cause });
 	}
-	if (depthOf(value) > LIMITS.depthMax) throw new MeshError('invalid_input', `record is nested deeper than ${LIMITS.depthMax}`);
+	if (depthOf(value) > LIMITS.depthMax)
+		throw new MeshError('invalid_input', `record is nested deeper than ${LIMITS.depthMax}`);
 	const again = cbor.encode(value);
 	if (again.byteLength !== bytes.byteLength || !again.every((b, i) => b === bytes[i])) {
 		throw new MeshError('invalid_input', 'record is not canonical DAG-CBOR');
@@ -37,7 +38,8 @@ export function cidFromDigest(sha256: Uint8Array, codec: number = cbor.code): Re
 }
 
 function depthOf(value: unknown, depth = 0): number {
-	if (typeof value !== 'object' || value === null || value instanceof Uint8Array || depth > LIMITS.depthMax) return depth;
+	if (typeof value !== 'object' || value === null || value instanceof Uint8Array || depth > LIMITS.depthMax)
+		return depth;
 	let deepest = depth + 1;
 	for (const child of Object.values(value)) deepest = Math.max(deepest, depthOf(child, depth + 1));
 	return deepest;

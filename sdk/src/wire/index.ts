@@ -1,5 +1,4 @@
 /** Message types, identifiers, records and limits that both planes share. Pure. */
-export * from '../errors.ts';
 export * from './dag-cbor.ts';
 export * from './ids.ts';
 export * from './kube.ts';

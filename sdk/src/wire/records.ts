@@ -203,6 +203,8 @@ export const serviceRecordSchema = v.strictObject({
 	services: v.pipe(v.array(v.pipe(v.string(), v.maxLength(128))), v.maxLength(64)),
 	zone: v.optional(v.pipe(v.string(), v.maxLength(63))),
 	version: v.pipe(v.string(), v.maxLength(63)),
+	/** The manifest this replica was started from: a rolling update replaces those that differ from the charter's. */
+	manifestCid: cidSchema,
 	ready: v.boolean(),
 	/** The replica has left; nobody should look for it. */
 	left: v.boolean(),
