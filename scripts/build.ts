@@ -40,13 +40,13 @@ for (const { entry, outdir } of bundles) {
 		target: 'node24',
 		conditions: ['source', 'node'],
 		minifySyntax: true,
-		minifyWhitespace: true,
-		keepNames: true,
 		legalComments: 'none',
 		logLevel: 'warning',
 		// cpu-features is an optional native add-on of ssh2 (remote Docker over ssh), which nothing here uses.
 		external: ['cpu-features', '*.node'],
-		banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+		banner: {
+			js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+		},
 	});
 	copyAddon(out);
 }

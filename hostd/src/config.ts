@@ -1,0 +1,193 @@
+/**
+ * Settings of one host: flags win over environment, environment over the config file (JSON), that over defaults.
+ * Only `main.ts` calls this, with what it was started with.
+ */
+import { readFileSync } from 'node:fs';
+import { hostname, userInfo } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { MeshError } from '@beemesh/sdk/errors';
+import { nameSchema } from '@beemesh/sdk/wire';
+import * as v from 'valibot';
+
+const imageSchema = v.strictObject({
+	command: v.pipe(v.array(v.string()), v.minLength(1)),
+	cwd: v.optional(v.string()),
+	env: v.optional(v.record(v.string(), v.string())),
+});
+
+const port = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535));
+
+const schema = v.strictObject({
+	name: nameSchema,
+	/** Hosts with another mesh name never meet. */
+	mesh: nameSchema,
+	stateDir: v.string(),
+	socket: v.string(),
+	/** IP address that this host's QUIC port, replicas and published ports are bound to. */
+	bind: v.string(),
+	/** UDP port; 0 takes a free one. */
+	port,
+	/** IP address that others use, when it differs from `bind`. */
+	advertise: v.optional(v.string()),
+	join: v.array(v.string()),
+	labels: v.record(v.string(), v.string()),
+	runtime: v.picklist(['process', 'podman']),
+	/** Process runtime: what an image name runs. */
+	images: v.record(v.string(), imageSchema),
+	podmanSocket: v.optional(v.string()),
+	/** Kept back from workloads. */
+	reserve: v.strictObject({ cpuMillis: v.number(), memoryBytes: v.number(), diskBytes: v.number() }),
+	/** `address:port` for Prometheus; absent: no listener. */
+	metrics: v.optional(v.string()),
+	logLevel: v.picklist(['debug', 'info', 'warn', 'error']),
+	logFormat: v.picklist(['json', 'text']),
+});
+export type HostConfig = v.InferOutput<typeof schema>;
+
+export const HELP = `hostd: runs workloads of a Beemesh mesh on this machine
+
+Usage: hostd [options]
+
+  --name NAME            name of this host             [BEEMESH_NAME; default: the machine's hostname]
+  --mesh NAME            mesh to belong to             [BEEMESH_MESH; default: default]
+  --state-dir DIR        key, pods and volumes         [BEEMESH_STATE_DIR; default: /var/lib/beemesh as root,
+                                                        else ~/.local/state/beemesh]
+  --socket PATH          local API for beectl          [BEEMESH_HOST; default: /run/beemesh/hostd.sock as root,
+                                                        else $XDG_RUNTIME_DIR/beemesh/hostd.sock]
+  --bind IP              address to listen on          [BEEMESH_BIND; default: 127.0.0.1]
+  --port N               UDP port (QUIC); 0: any free  [BEEMESH_PORT; default: 4700]
+  --advertise IP         address that others dial      [BEEMESH_ADVERTISE; default: the bind address]
+  --join ADDR            multiaddr of a known host; repeatable [BEEMESH_JOIN, comma-separated]
+  --label KEY=VALUE      for nodeSelector; repeatable  [BEEMESH_LABELS, comma-separated]
+  --runtime NAME         process | podman              [BEEMESH_RUNTIME; default: podman]
+  --podman-socket PATH   Podman's API socket           [BEEMESH_PODMAN_SOCKET; default: the system's]
+  --metrics ADDR:PORT    serve Prometheus metrics      [BEEMESH_METRICS; default: off]
+  --log-level LEVEL      debug | info | warn | error   [BEEMESH_LOG_LEVEL; default: info]
+  --log-format FORMAT    json | text                   [BEEMESH_LOG_FORMAT; default: text on a terminal, else json]
+  --config FILE          JSON with any of these settings (camelCase), and \`images\` for the process runtime
+  --version, --help
+
+Signals: SIGTERM and SIGINT drain this host (its pods leave gracefully) and stop it; SIGKILL leaves pods running, and
+the next hostd with the same state directory adopts them.
+
+Exit codes: 0 stopped on request, 1 failed, 2 wrong usage or configuration.
+`;
+
+const options = {
+	name: { type: 'string' },
+	mesh: { type: 'string' },
+	'state-dir': { type: 'string' },
+	socket: { type: 'string' },
+	bind: { type: 'string' },
+	port: { type: 'string' },
+	advertise: { type: 'string' },
+	join: { type: 'string', multiple: true },
+	label: { type: 'string', multiple: true },
+	runtime: { type: 'string' },
+	'podman-socket': { type: 'string' },
+	metrics: { type: 'string' },
+	'log-level': { type: 'string' },
+	'log-format': { type: 'string' },
+	config: { type: 'string' },
+	version: { type: 'boolean' },
+	help: { type: 'boolean' },
+} as const;
+
+export type Invocation =
+	| { readonly run: 'help' }
+	| { readonly run: 'version' }
+	| { readonly run: 'host'; readonly config: HostConfig };
+
+/** Throws `invalid_input` that names the flag, variable or field. */
+export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTty: boolean): Invocation {
+	const flags = parseFlags(argv);
+	if (flags.help) return { run: 'help' };
+	if (flags.version) return { run: 'version' };
+
+	const file = flags.config === undefined ? {} : readConfigFile(flags.config);
+	const isRoot = userInfo().uid === 0;
+	const pick = (flag: string | undefined, variable: string): string | undefined => flag ?? env[variable];
+	const given = dropUndefined({
+		name: pick(flags.name, 'BEEMESH_NAME'),
+		mesh: pick(flags.mesh, 'BEEMESH_MESH'),
+		stateDir: pick(flags['state-dir'], 'BEEMESH_STATE_DIR'),
+		socket: pick(flags.socket, 'BEEMESH_HOST'),
+		bind: pick(flags.bind, 'BEEMESH_BIND'),
+		port: portOf(pick(flags.port, 'BEEMESH_PORT')),
+		advertise: pick(flags.advertise, 'BEEMESH_ADVERTISE'),
+		join: flags.join ?? listOf(env['BEEMESH_JOIN']),
+		labels: labelsOf(flags.label ?? listOf(env['BEEMESH_LABELS'])),
+		runtime: pick(flags.runtime, 'BEEMESH_RUNTIME'),
+		podmanSocket: pick(flags['podman-socket'], 'BEEMESH_PODMAN_SOCKET'),
+		metrics: pick(flags.metrics, 'BEEMESH_METRICS'),
+		logLevel: pick(flags['log-level'], 'BEEMESH_LOG_LEVEL'),
+		logFormat: pick(flags['log-format'], 'BEEMESH_LOG_FORMAT'),
+	});
+	const runtimeDir = isRoot ? '/run' : (env['XDG_RUNTIME_DIR'] ?? `/tmp/beemesh-${userInfo().uid}`);
+	const defaults = {
+		name: hostname().toLowerCase().split('.')[0]?.replaceAll(/[^-a-z0-9]/g, '-').slice(0, 63),
+		mesh: 'default',
+		stateDir: isRoot ? '/var/lib/beemesh' : join(env['HOME'] ?? '.', '.local/state/beemesh'),
+		socket: join(runtimeDir, 'beemesh/hostd.sock'),
+		bind: '127.0.0.1',
+		port: 4700,
+		join: [],
+		labels: {},
+		runtime: 'podman',
+		images: {},
+		reserve: { cpuMillis: 0, memoryBytes: 128 * 1024 ** 2, diskBytes: 512 * 1024 ** 2 },
+		logLevel: 'info',
+		logFormat: isTty ? 'text' : 'json',
+	};
+	const parsed = v.safeParse(schema, { ...defaults, ...file, ...given });
+	if (!parsed.success) {
+		const issue = parsed.issues[0];
+		throw new MeshError('invalid_input', `setting ${v.getDotPath(issue) ?? ''}: ${issue.message}`);
+	}
+	return { run: 'host', config: { ...parsed.output, stateDir: resolve(parsed.output.stateDir), socket: resolve(parsed.output.socket) } };
+}
+
+function parseFlags(argv: readonly string[]) {
+	try {
+		return parseArgs({ args: [...argv], options, strict: true }).values;
+	} catch (error) {
+		throw new MeshError('invalid_input', `${(error as Error).message.split('\n')[0]}; see hostd --help`);
+	}
+}
+
+function readConfigFile(path: string): Record<string, unknown> {
+	try {
+		const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
+		if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+	} catch (cause) {
+		throw new MeshError('invalid_input', `cannot read the config file ${path}: ${(cause as Error).message}`, { cause });
+	}
+	throw new MeshError('invalid_input', `the config file ${path} is not a JSON object`);
+}
+
+function listOf(text: string | undefined): string[] | undefined {
+	return text?.split(',').filter((part) => part !== '');
+}
+
+function portOf(text: string | undefined): number | undefined {
+	if (text === undefined) return undefined;
+	const value = Number(text);
+	if (!Number.isInteger(value)) throw new MeshError('invalid_input', `port "${text}" is not a number`);
+	return value;
+}
+
+function labelsOf(pairs: readonly string[] | undefined): Record<string, string> | undefined {
+	if (pairs === undefined) return undefined;
+	return Object.fromEntries(
+		pairs.map((pair) => {
+			const at = pair.indexOf('=');
+			if (at < 1) throw new MeshError('invalid_input', `label "${pair}" is not KEY=VALUE`);
+			return [pair.slice(0, at), pair.slice(at + 1)];
+		}),
+	);
+}
+
+function dropUndefined(object: Record<string, unknown>): Record<string, unknown> {
+	return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,49 @@
+#!/usr/bin/env node
+/** Composition root of the daemon: the one reader of argv and environment. */
+import { isMeshError } from '@beemesh/sdk/errors';
+import { createLogger, createMetrics } from '@beemesh/sdk/telemetry';
+import { HELP, type Invocation, readConfig } from './config.ts';
+import { startHost } from './host.ts';
+import { VERSION } from './version.ts';
+
+let invocation: Invocation;
+try {
+	invocation = readConfig(process.argv.slice(2), process.env, process.stderr.isTTY === true);
+} catch (error) {
+	process.stderr.write(`hostd: ${(error as Error).message}\n`);
+	process.exit(2);
+}
+
+if (invocation.run === 'help') process.stdout.write(HELP);
+else if (invocation.run === 'version') process.stdout.write(`hostd ${VERSION} (node ${process.version})\n`);
+else await run(invocation.config);
+
+async function run(config: Extract<Invocation, { run: 'host' }>['config']): Promise<void> {
+	const logger = createLogger({
+		level: config.logLevel,
+		format: config.logFormat,
+		sink: (line) => process.stderr.write(`${line}\n`),
+		nowMs: Date.now,
+	});
+	try {
+		const host = await startHost({ config, logger, metrics: createMetrics(), nowMs: Date.now });
+		let stopping = false;
+		const stop = (signal: NodeJS.Signals): void => {
+			if (stopping) return;
+			stopping = true;
+			logger.info('stopping: draining this host', { signal });
+			host.stop().then(
+				() => process.exit(0),
+				(error: unknown) => {
+					logger.error('stopping failed', { error });
+					process.exit(1);
+				},
+			);
+		};
+		process.on('SIGTERM', stop);
+		process.on('SIGINT', stop);
+	} catch (error) {
+		logger.error('hostd cannot start', { error: isMeshError(error) ? error : (error as Error).stack });
+		process.exit(1);
+	}
+}

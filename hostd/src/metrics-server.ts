@@ -1,0 +1,26 @@
+/** Prometheus over HTTP, only where the operator asked for it. */
+import { createServer, type Server } from 'node:http';
+import { MeshError } from '@beemesh/sdk/errors';
+import type { MetricsRegistry } from '@beemesh/sdk/telemetry';
+
+/** Serves `GET /metrics` at `address:port`. */
+export async function serveMetrics(where: string, metrics: MetricsRegistry): Promise<Server> {
+	const at = where.lastIndexOf(':');
+	const host = where.slice(0, at).replaceAll(/[[\]]/g, '');
+	const port = Number(where.slice(at + 1));
+	if (at < 1 || !Number.isInteger(port)) throw new MeshError('invalid_input', `--metrics "${where}" is not ADDRESS:PORT`);
+	const server = createServer((request, response) => {
+		if (request.method !== 'GET' || request.url !== '/metrics') {
+			response.writeHead(404).end();
+			return;
+		}
+		response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(metrics.render());
+	});
+	await new Promise<void>((resolve, reject) => {
+		server.once('error', (cause) => {
+			reject(new MeshError('unavailable', `cannot serve metrics at ${where}: ${cause.message}`, { cause }));
+		});
+		server.listen(port, host, resolve);
+	});
+	return server;
+}

@@ -1,0 +1,429 @@
+/**
+ * From award to running pod and back: gives a pod its ports, socket and environment, waits until its replica serves, tells
+ * it what its owner changed, and removes it when it has left. Also adopts, after a restart of hostd, what still runs.
+ */
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { MemberHint, PodContext } from '@beemesh/sdk/api';
+import { requirementsOf } from '@beemesh/sdk/api';
+import { MeshError } from '@beemesh/sdk/errors';
+import { cidOf, type OpenedBundle, openBundle, openCharter, openRecord, ownerIdOf, requireFresh, type Signer } from '@beemesh/sdk/identity';
+import type { UnixListener } from '@beemesh/sdk/streams';
+import type { Logger } from '@beemesh/sdk/telemetry';
+import { type Award, type Bundle, raftMemberId, type WorkloadId } from '@beemesh/sdk/wire';
+import type { LogsInput, LogsLine } from '../api/server.ts';
+import type { PodStatus, WorkloadView } from '../api/contract.ts';
+import type { HostConfig } from '../config.ts';
+import type { MeshNode } from '../mesh/index.ts';
+import { buildPod, type PodManager } from '../pods/index.ts';
+import type { Accountant } from '../resources/index.ts';
+import type { Runtime } from '../runtime/index.ts';
+import { podKey, type Scheduler } from '../scheduler/index.ts';
+import type { Fleet, LocalWorkloads } from './fleet.ts';
+import { PodFiles } from './pod-files.ts';
+import { type PodHost, servePod } from './pod-service.ts';
+import { MESH_PORT, portEnvironment, publishPorts } from './ports.ts';
+import { type HostedPod, PodRegistry, podIdOf } from './registry.ts';
+import { isReady, statusOf } from './views.ts';
+
+/** Time from start to serving, once the image is here. A slow machine starts a Node app in a few seconds. */
+const DEPLOY_TIMEOUT_MS = 30_000;
+/** A container without the SDK never dials its socket: running and probed for this long counts as deployed. */
+const PLAIN_IMAGE_AFTER_MS = 5_000;
+/** Exits before the first readiness that make a deployment failed. */
+const EXITS_MAX = 3;
+/** For a replica that was told to leave: hand over, finish calls, exit. */
+const LEAVE_GRACE_MS = 10_000;
+
+export interface HostingOptions {
+	readonly config: HostConfig;
+	readonly runtime: Runtime;
+	readonly pods: PodManager;
+	readonly resources: Accountant;
+	readonly signer: Signer;
+	readonly logger: Logger;
+	readonly nowMs: () => number;
+}
+
+export class Hosting implements LocalWorkloads {
+	readonly #options: HostingOptions;
+	readonly #registry = new PodRegistry();
+	readonly #files: PodFiles;
+	readonly #sockets = new Map<string, UnixListener>();
+	readonly #waiters = new Set<() => void>();
+	readonly #removing = new Map<string, Promise<void>>();
+	#mesh!: MeshNode;
+	#scheduler!: Scheduler;
+	#fleet!: Fleet;
+	#stopping = false;
+
+	constructor(options: HostingOptions) {
+		this.#options = options;
+		this.#files = new PodFiles(options.config.stateDir);
+		options.pods.events(() => this.#changed());
+	}
+
+	/** The rooms that need this one to be made first. Before any pod is started or adopted. */
+	connect(parts: { readonly mesh: MeshNode; readonly scheduler: Scheduler; readonly fleet: Fleet }): void {
+		this.#mesh = parts.mesh;
+		this.#scheduler = parts.scheduler;
+		this.#fleet = parts.fleet;
+	}
+
+	/** Pods now on this host. */
+	get podCount(): number {
+		return this.#registry.all().length;
+	}
+
+	/** Starts the pod of an award; resolves when its replica serves, rejects (and leaves nothing behind) when it will not. */
+	async deploy(award: Award, bundle: Bundle, signal: AbortSignal): Promise<void> {
+		const { runtime, pods, config, logger, nowMs } = this.#options;
+		const opened = openBundle(bundle, nowMs());
+		const podId = podIdOf(award.wid, raftMemberId(award.slot, award.gen));
+		await this.#removing.get(podId);
+		const { containers } = opened.manifest.spec.template.spec;
+		for (const { image, imagePullPolicy } of containers) {
+			if (imagePullPolicy === 'Always' || !(await runtime.hasImage(image))) await runtime.pullImage(image, { signal });
+		}
+		const ports = await publishPorts(containers, config.bind, runtime.capabilities);
+		const built = buildPod(opened.manifest, award.slot, award.gen, { hostIp: config.advertise ?? config.bind });
+		const pod = this.#register({ podId, award, opened, name: built.metadata.name, ports, createdAtMs: nowMs() });
+		try {
+			await this.#files.write(podId, { award, bundle, createdAtMs: pod.createdAtMs, name: pod.name });
+			const socketDir = await this.#listen(pod);
+			await pods.deploy({
+				podId,
+				pod: built,
+				ports,
+				socketDir,
+				env: this.#environment(pod, socketDir),
+				volumeNames: volumeNamesOf(opened, award.slot),
+				labels: {
+					'io.beemesh.machine': this.#mesh.machineId,
+					'io.beemesh.workload': award.wid,
+					'io.beemesh.slot': String(award.slot),
+					'io.beemesh.generation': String(award.gen),
+					'io.beemesh.award': award.awardId,
+				},
+			});
+			await this.#serving(pod, signal);
+			logger.info('pod serves', { pod: pod.name, podId, ms: nowMs() - pod.createdAtMs });
+		} catch (error) {
+			logger.warn('pod did not come up', { pod: pod.name, podId, error });
+			await this.#remove(pod, 'deployment failed');
+			throw error;
+		}
+	}
+
+	/** Takes back the pods that a former hostd of this state folder started; removes those it knows nothing of. */
+	async adopt(): Promise<void> {
+		const { pods, runtime, logger, nowMs, resources } = this.#options;
+		for (const { podId, ports, labels } of await pods.adopt()) {
+			if (labels['io.beemesh.machine'] !== this.#mesh.machineId) continue;
+			const file = await this.#files.read(podId).catch((error: unknown) => {
+				logger.warn('a pod’s award cannot be read', { podId, error });
+				return undefined;
+			});
+			if (file === undefined) {
+				logger.warn('removing a pod without an award', { podId });
+				await runtime.remove(podId);
+				continue;
+			}
+			const { award, bundle, createdAtMs, name } = file;
+			const opened = openBundle(bundle, nowMs());
+			const pod = this.#register({ podId, award, opened, name, ports, createdAtMs });
+			const claim = { wid: award.wid, resources: requirementsOf(opened.manifest).resources, hostPorts: [] };
+			const key = podKey(award.wid, award.slot, award.gen);
+			if (resources.reserve(key, claim)) resources.commit(key, 'running');
+			await this.#listen(pod);
+			logger.info('adopted a running pod', { pod: name, podId });
+		}
+	}
+
+	/** Asks every pod to leave, waits for them, and removes them. */
+	async drain(): Promise<void> {
+		this.#stopping = true;
+		await Promise.all(this.#registry.all().map((pod) => this.#leave(pod, 'the host is stopping')));
+	}
+
+	/** Stops serving the pods' sockets; the pods run on. */
+	async close(): Promise<void> {
+		await Promise.all([...this.#sockets.values()].map((listener) => listener.close()));
+	}
+
+	// What other hosts and beectl ask
+
+	inventory(request: Uint8Array): WorkloadView[] {
+		const { owner, wid } = this.#ownerOf(request, 'list');
+		const views = new Map<WorkloadId, WorkloadView>();
+		for (const pod of this.#registry.all()) {
+			if (pod.bundle.charter.body.owner !== owner || (wid !== undefined && pod.award.wid !== wid)) continue;
+			const known = views.get(pod.award.wid);
+			const status = this.#statusOf(pod);
+			if (known !== undefined) known.pods.push(status);
+			else {
+				const { charter, manifest } = pod.bundle.bundle;
+				views.set(pod.award.wid, { wid: pod.award.wid, charter, manifest, pods: [status] });
+			}
+		}
+		return [...views.values()];
+	}
+
+	members(wid: WorkloadId): MemberHint[] {
+		return this.#registry.of(wid).flatMap(({ announced, award, leaving }) => {
+			if (announced === undefined || leaving !== '') return [];
+			const { replicaId, addresses } = announced;
+			return [{ replicaId, slot: award.slot, gen: award.gen, addresses: [...addresses] }];
+		});
+	}
+
+	charter(envelope: Uint8Array, manifest: Uint8Array | undefined): number {
+		const { wid, manifestCid } = openRecord('charter', envelope).body;
+		if (manifest !== undefined && cidOf(manifest) !== manifestCid) {
+			throw new MeshError('invalid_input', 'the manifest is not the one that the charter names');
+		}
+		const pods = this.#registry.adoptCharter(envelope, manifest, wid, this.#options.nowMs());
+		for (const pod of pods) {
+			const { award, bundle } = pod;
+			void this.#files.write(pod.podId, { award, bundle: bundle.bundle, createdAtMs: pod.createdAtMs, name: pod.name });
+			const { deleted, replicas } = pod.bundle.charter.body;
+			// A replica with the SDK leaves by itself, in its workload's order; nobody else would stop a plain image.
+			if (deleted || (!pod.embedsSdk && award.slot >= replicas)) {
+				void this.#leave(pod, deleted ? 'deleted' : 'scaled down');
+			}
+		}
+		return pods.length;
+	}
+
+	async *logs(input: LogsInput, signal: AbortSignal): AsyncGenerator<LogsLine> {
+		const { owner, wid } = this.#ownerOf(input.request, 'logs');
+		const pod = this.#registry.get(input.podId);
+		if (pod === undefined || pod.bundle.charter.body.owner !== owner || (wid !== undefined && pod.award.wid !== wid)) {
+			throw new MeshError('not_found', `there is no pod ${input.podId} of this owner on host ${this.#options.config.name}`);
+		}
+		yield* this.#options.runtime.logs(pod.podId, {
+			follow: input.follow,
+			timestamps: input.timestamps,
+			signal,
+			...(input.container === undefined ? {} : { container: input.container }),
+			...(input.tail === undefined ? {} : { tail: input.tail }),
+		});
+	}
+
+	#ownerOf(envelope: Uint8Array, verb: 'list' | 'logs') {
+		const request = openRecord('owner-request', envelope);
+		requireFresh('the request', request.body, this.#options.nowMs());
+		if (ownerIdOf(request.signer) !== request.body.owner) throw new MeshError('unauthorized', 'the request is not signed by its owner');
+		if (request.body.verb !== verb) throw new MeshError('unauthorized', `the request is for ${request.body.verb}, not ${verb}`);
+		return request.body;
+	}
+
+	#statusOf(pod: HostedPod): PodStatus {
+		const { machineId } = this.#mesh;
+		return statusOf(pod, this.#options.pods.get(pod.podId), { machineId, name: this.#options.config.name });
+	}
+
+	// One pod's life
+
+	#register(pod: {
+		podId: string;
+		award: Award;
+		opened: OpenedBundle;
+		name: string;
+		ports: HostedPod['ports'];
+		createdAtMs: number;
+	}): HostedPod {
+		const { opened, ...rest } = pod;
+		const hosted: HostedPod = {
+			...rest,
+			bundle: opened,
+			announced: undefined,
+			embedsSdk: false,
+			leaving: '',
+			listeners: new Set(),
+		};
+		this.#registry.add(hosted);
+		return hosted;
+	}
+
+	async #listen(pod: HostedPod): Promise<string> {
+		const socketDir = join(dirname(this.#options.config.socket), 'pods', pod.podId);
+		this.#sockets.set(pod.podId, await servePod(join(socketDir, 'pod.sock'), pod, this.#podHost()));
+		return socketDir;
+	}
+
+	#podHost(): PodHost {
+		return {
+			machineId: this.#mesh.machineId,
+			signer: this.#options.signer,
+			scheduler: this.#scheduler,
+			logger: this.#options.logger,
+			nowMs: this.#options.nowMs,
+			contextOf: (pod) => this.#contextOf(pod),
+			membersOf: (wid) => this.#fleet.members(wid),
+			announced: (pod) => {
+				this.#options.logger.debug('replica announced itself', { pod: pod.name, ...pod.announced });
+				this.#changed();
+			},
+			left: (pod, reason) => {
+				this.#options.logger.info('replica left', { pod: pod.name, reason });
+				pod.leaving = reason;
+				void this.#remove(pod, reason);
+			},
+		};
+	}
+
+	#contextOf(pod: HostedPod): PodContext {
+		const { config, runtime, pods } = this.#options;
+		const mesh = pod.ports.find(({ name }) => name === MESH_PORT);
+		const isolated = runtime.capabilities.isolatesNetwork;
+		const listenIp = isolated ? '0.0.0.0' : config.bind;
+		const publicIp = config.advertise ?? config.bind;
+		// A loopback address of the host means another machine, the pod itself, inside a network of its own.
+		const announced = mesh !== undefined && !(isolated && isLoopback(publicIp)) && (isolated || publicIp !== config.bind);
+		const zone = config.labels['topology.kubernetes.io/zone'];
+		return {
+			machineId: this.#mesh.machineId,
+			machineAddresses: [...this.#mesh.addresses()],
+			machineName: config.name,
+			...(zone === undefined ? {} : { zone }),
+			slot: pod.award.slot,
+			gen: pod.award.gen,
+			incarnation: pods.get(pod.podId)?.restarts ?? 0,
+			award: pod.award,
+			bundle: pod.bundle.bundle,
+			listen: mesh === undefined ? [] : [quicAddress(listenIp, mesh.container)],
+			announce: announced ? [quicAddress(publicIp, mesh.host)] : [],
+		};
+	}
+
+	#environment(pod: HostedPod, socketDir: string): Record<string, string> {
+		const { runtime, config } = this.#options;
+		const isolated = runtime.capabilities.isolatesNetwork;
+		return {
+			BEEMESH_SOCKET: isolated ? '/run/beemesh/pod.sock' : join(socketDir, 'pod.sock'),
+			BEEMESH_BIND: isolated ? '0.0.0.0' : config.bind,
+			BEEMESH_POD: pod.name,
+			...portEnvironment(pod.ports),
+		};
+	}
+
+	/** Resolves when the replica serves; rejects on the third exit, on abort, and after the deploy timeout. */
+	#serving(pod: HostedPod, signal: AbortSignal): Promise<void> {
+		const { pods } = this.#options;
+		return new Promise((resolve, reject) => {
+			const startedAtMs = performance.now();
+			const settle = (finish: () => void): void => {
+				this.#waiters.delete(look);
+				clearTimeout(timeout);
+				clearTimeout(plain);
+				signal.removeEventListener('abort', abort);
+				finish();
+			};
+			const abort = (): void => settle(() => reject(new MeshError('cancelled', 'the deployment was cancelled')));
+			const look = (): void => {
+				const managed = pods.get(pod.podId);
+				if (pod.leaving !== '') return settle(() => reject(new MeshError('unavailable', `the replica left: ${pod.leaving}`)));
+				if (managed?.phase === 'Failed' || (managed?.restarts ?? 0) >= EXITS_MAX) {
+					return settle(() => reject(new MeshError('unavailable', `its container keeps exiting: ${managed?.reason ?? ''}`)));
+				}
+				const known = pod.embedsSdk || performance.now() - startedAtMs >= PLAIN_IMAGE_AFTER_MS;
+				if (known && isReady(pod, managed)) settle(resolve);
+			};
+			const timeout = setTimeout(() => {
+				const state = pod.embedsSdk ? (pod.announced === undefined ? 'did not join its workload' : 'is not ready') : 'does not run';
+				settle(() => reject(new MeshError('deadline', `the pod ${state} after ${DEPLOY_TIMEOUT_MS / 1000} s`)));
+			}, DEPLOY_TIMEOUT_MS);
+			const plain = setTimeout(look, PLAIN_IMAGE_AFTER_MS);
+			signal.addEventListener('abort', abort, { once: true });
+			this.#waiters.add(look);
+			look();
+		});
+	}
+
+	#changed(): void {
+		for (const look of [...this.#waiters]) look();
+	}
+
+	/** Tells a replica to leave; removes it when it has, or when the grace is over. */
+	async #leave(pod: HostedPod, reason: string): Promise<void> {
+		if (pod.leaving !== '') return this.#removing.get(pod.podId);
+		pod.leaving = reason;
+		for (const listener of pod.listeners) listener({ type: 'drain', reason });
+		if (pod.embedsSdk) await this.#gone(pod, LEAVE_GRACE_MS);
+		await this.#remove(pod, reason);
+	}
+
+	/** Resolves when the pod is removed or none of its containers runs, at the latest after the grace. */
+	#gone(pod: HostedPod, graceMs: number): Promise<void> {
+		return new Promise((resolve) => {
+			const settle = (): void => {
+				clearTimeout(timer);
+				this.#waiters.delete(look);
+				resolve();
+			};
+			const look = (): void => {
+				const managed = this.#options.pods.get(pod.podId);
+				if (managed === undefined || managed.pids.length === 0 || this.#removing.has(pod.podId)) settle();
+			};
+			const timer = setTimeout(settle, graceMs);
+			this.#waiters.add(look);
+			look();
+		});
+	}
+
+	#remove(pod: HostedPod, reason: string): Promise<void> {
+		const known = this.#removing.get(pod.podId);
+		if (known !== undefined) return known;
+		const removing = this.#removeNow(pod, reason).finally(() => {
+			this.#removing.delete(pod.podId);
+			this.#changed();
+		});
+		this.#removing.set(pod.podId, removing);
+		return removing;
+	}
+
+	async #removeNow(pod: HostedPod, reason: string): Promise<void> {
+		const { pods, runtime, resources, config, logger } = this.#options;
+		const { award, bundle } = pod;
+		const graceMs = 1000 * (bundle.manifest.spec.template.spec.terminationGracePeriodSeconds ?? 30);
+		await pods.remove(pod.podId, { graceMs });
+		await this.#sockets.get(pod.podId)?.close();
+		this.#sockets.delete(pod.podId);
+		await rm(join(dirname(config.socket), 'pods', pod.podId), { recursive: true, force: true });
+		for (const volume of Object.values(volumeNamesOf(bundle, award.slot))) {
+			if (!this.#stopping && dropsVolumes(bundle, award.slot)) await runtime.removeVolume(volume);
+		}
+		await this.#files.remove(pod.podId);
+		this.#registry.delete(pod.podId);
+		resources.release(podKey(award.wid, award.slot, award.gen));
+		logger.info('pod removed', { pod: pod.name, podId: pod.podId, reason });
+	}
+}
+
+/** One named volume per claim and ordinal; another generation of the slot on this host finds it again. */
+function volumeNamesOf({ manifest, wid }: OpenedBundle, slot: number): Record<string, string> {
+	if (manifest.kind !== 'StatefulSet') return {};
+	return Object.fromEntries(
+		(manifest.spec.volumeClaimTemplates ?? []).map(({ metadata }) => [
+			`${metadata.name}-${manifest.metadata.name}-${slot}`,
+			`bm-${wid.slice(-16)}-${metadata.name}-${slot}`,
+		]),
+	);
+}
+
+/** Kubernetes' persistentVolumeClaimRetentionPolicy; Retain unless the manifest says otherwise. */
+function dropsVolumes({ manifest, charter }: OpenedBundle, slot: number): boolean {
+	if (manifest.kind !== 'StatefulSet') return false;
+	const policy = manifest.spec.persistentVolumeClaimRetentionPolicy;
+	if (charter.body.deleted) return policy?.whenDeleted === 'Delete';
+	return slot >= charter.body.replicas && policy?.whenScaled === 'Delete';
+}
+
+function quicAddress(ip: string, port: number): string {
+	return `/${ip.includes(':') ? 'ip6' : 'ip4'}/${ip}/udp/${port}/quic-v1`;
+}
+
+function isLoopback(ip: string): boolean {
+	return ip.startsWith('127.') || ip === '::1';
+}

@@ -1,0 +1,58 @@
+/** What an owner sees of a pod. */
+import type { MachineId, Pod } from '@beemesh/sdk/wire';
+import type { PodStatus } from '../api/contract.ts';
+import type { ManagedPod } from '../pods/index.ts';
+import { MESH_PORT } from './ports.ts';
+import type { HostedPod } from './registry.ts';
+
+/** A replica is ready when its process runs, its probes pass, and, if it embeds the SDK, it says so itself. */
+export function isReady(pod: HostedPod, managed: ManagedPod | undefined): boolean {
+	if (pod.leaving !== '' || managed === undefined || !managed.ready) return false;
+	return pod.embedsSdk ? pod.announced?.ready === true : true;
+}
+
+export function statusOf(
+	pod: HostedPod,
+	managed: ManagedPod | undefined,
+	machine: { readonly machineId: MachineId; readonly name: string },
+): PodStatus {
+	const { charter } = pod.bundle;
+	const { award, announced } = pod;
+	return {
+		podId: pod.podId,
+		name: pod.name,
+		namespace: charter.body.namespace,
+		kind: charter.body.kind,
+		workload: charter.body.name,
+		wid: award.wid,
+		owner: charter.body.owner,
+		slot: award.slot,
+		gen: award.gen,
+		award,
+		phase: pod.leaving === '' ? (managed?.phase ?? 'Pending') : 'Terminating',
+		reason: pod.leaving === '' ? (managed?.reason ?? '') : pod.leaving,
+		ready: isReady(pod, managed),
+		role: announced?.role ?? '',
+		...(announced === undefined ? {} : { replicaId: announced.replicaId }),
+		restarts: managed?.restarts ?? 0,
+		createdAtMs: pod.createdAtMs,
+		machineId: machine.machineId,
+		machineName: machine.name,
+		image: (managed?.pod ?? podOf(pod)).spec.containers.map(({ image }) => image).join(','),
+		endpoints: pod.ports
+			.filter(({ name }) => name !== MESH_PORT)
+			.map(({ name, protocol, hostIp, host, container }) => ({
+				name,
+				protocol,
+				address: hostIp.includes(':') ? `[${hostIp}]:${host}` : `${hostIp}:${host}`,
+				containerPort: container,
+			})),
+		era: charter.body.era,
+		manifestCid: pod.award.manifestCid,
+		pids: [...(managed?.pids ?? [])],
+	};
+}
+
+function podOf(pod: HostedPod): Pick<Pod, 'spec'> {
+	return { spec: pod.bundle.manifest.spec.template.spec };
+}

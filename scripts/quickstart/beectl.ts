@@ -1,0 +1,49 @@
+/** The real `beectl`, as a person would run it. */
+import { spawn } from 'node:child_process';
+
+export interface Pod {
+	readonly podId: string;
+	readonly name: string;
+	readonly workload: string;
+	readonly ready: boolean;
+	readonly role: string;
+	readonly machineName: string;
+	readonly endpoints: readonly { readonly name: string; readonly address: string }[];
+	readonly pids: readonly number[];
+}
+
+export interface Beectl {
+	/** Runs with this terminal; rejects when it fails. */
+	show(...args: string[]): Promise<void>;
+	/** Runs quietly; resolves with what it printed. */
+	read(...args: string[]): Promise<string>;
+	pods(): Promise<readonly Pod[]>;
+}
+
+export function createBeectl(node: string, main: string, owner: string, socket: () => string): Beectl {
+	const run = (args: readonly string[], show: boolean): Promise<string> =>
+		new Promise((resolve, reject) => {
+			const child = spawn(node, [main, '--host', socket(), '--owner', owner, ...args], {
+				stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
+			});
+			let out = '';
+			let err = '';
+			child.stdout?.setEncoding('utf8').on('data', (text: string) => (out += text));
+			child.stderr?.setEncoding('utf8').on('data', (text: string) => (err += text));
+			child.on('error', reject);
+			child.on('close', (code) => {
+				if (code === 0) resolve(out);
+				else reject(new Error(`beectl ${args.join(' ')} ended with ${code}${err === '' ? '' : `: ${err.trim()}`}`));
+			});
+		});
+	return {
+		show: async (...args) => {
+			await run(args, true);
+		},
+		read: (...args) => run(args, false),
+		async pods() {
+			const { items } = JSON.parse(await run(['get', 'pods', '-o', 'json'], false)) as { items: Pod[] };
+			return items;
+		},
+	};
+}
