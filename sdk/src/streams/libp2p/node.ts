@@ -1,0 +1,104 @@
+/** A libp2p node with the transports, settings and services that both planes share. */
+
+import { yamux } from '@chainsafe/libp2p-yamux';
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
+import { type Identify, identify } from '@libp2p/identify';
+import type { Libp2p, PrivateKey, ServiceMap } from '@libp2p/interface';
+import { noise } from '@libp2p/noise';
+import { type Ping, ping } from '@libp2p/ping';
+import { tcp } from '@libp2p/tcp';
+import { createLibp2p, type Libp2pOptions, type ServiceFactoryMap } from 'libp2p';
+import { MeshError } from '../../errors.ts';
+import { createKeyPair, peerIdOf } from '../../identity/index.ts';
+import type { PeerId } from '../../wire/ids.ts';
+import type { Transport } from '../transport.ts';
+import { type QuicConfig, quicTransport } from './quic.ts';
+import { Libp2pTransport } from './transport.ts';
+
+export interface Libp2pNodeOptions<S extends ServiceMap = Record<never, never>> {
+	/** 32 bytes: the Ed25519 key of this process. Secret. */
+	readonly seed: Uint8Array;
+	/** Multiaddrs, e.g. `/ip4/127.0.0.1/udp/0/quic-v1` (preferred) or `/ip4/127.0.0.1/tcp/0`. */
+	readonly listen: readonly string[];
+	/** Told to others instead of what we listen on, e.g. behind a NAT with a forwarded port. */
+	readonly announce?: readonly string[];
+	/** Further libp2p services, such as `kadDHT()` or `gossipsub()`, beside identify and ping. */
+	readonly services?: ServiceFactoryMap<S>;
+	/** Software name and version told to peers. */
+	readonly agentVersion?: string;
+	/** Default 1,024. */
+	readonly connectionsMax?: number;
+	readonly quic?: QuicConfig;
+	/** False leaves the node not started: for services that are to be looked at first. */
+	readonly start?: boolean;
+}
+
+export type BaseServices = { readonly identify: Identify; readonly ping: Ping };
+
+export interface Libp2pNode<S extends ServiceMap = Record<never, never>> {
+	readonly node: Libp2p<S & BaseServices>;
+	/** Disposing it stops the node. */
+	readonly transport: Transport;
+}
+
+/**
+ * Makes and starts a node. QUIC and TCP (noise, yamux) are both there; what it listens on is up to `listen`. No relay,
+ * no hole punching, no multicast discovery. Rejects with `conflict` when an address is taken.
+ */
+export async function createLibp2pNode<S extends ServiceMap = Record<never, never>>(
+	options: Libp2pNodeOptions<S>,
+): Promise<Libp2pNode<S>> {
+	const { seed, listen, announce = [], services, agentVersion = 'beemesh' } = options;
+	if (seed.byteLength !== 32) throw new MeshError('invalid_input', `a key seed has 32 bytes, not ${seed.byteLength}`);
+	const privateKey: PrivateKey = await generateKeyPairFromSeed('Ed25519', seed);
+	const config: Libp2pOptions<S & BaseServices> = {
+		privateKey,
+		addresses: { listen: [...listen], announce: [...announce] },
+		transports: [quicTransport(options.quic), tcp()],
+		connectionEncrypters: [noise()],
+		streamMuxers: [yamux()],
+		nodeInfo: { userAgent: agentVersion },
+		connectionManager: {
+			maxConnections: options.connectionsMax ?? 1_024,
+			// All hosts of a loopback mesh share one address, so limits per address would refuse our own.
+			inboundConnectionThreshold: 10_000,
+			maxIncomingPendingConnections: 256,
+			maxParallelDials: 64,
+			dialTimeout: 5_000,
+			addressDialTimeout: 3_000,
+			inboundUpgradeTimeout: 5_000,
+			addressSorter: (a, b) => (isTcp(a.multiaddr) === isTcp(b.multiaddr) ? 0 : isTcp(a.multiaddr) ? 1 : -1),
+		},
+		// Keep-alive is QUIC's and the sessions' affair; libp2p's own would add a ping stream per peer.
+		connectionMonitor: { enabled: false },
+		services: { ...services, identify: identify(), ping: ping() } as ServiceFactoryMap<S & BaseServices>,
+		start: false,
+	};
+	const node = await createLibp2p<S & BaseServices>(config);
+	if (options.start !== false) {
+		try {
+			await node.start();
+		} catch (cause) {
+			await node.stop();
+			throw listenError(listen, cause as Error);
+		}
+	}
+	return { node, transport: new Libp2pTransport(node) };
+}
+
+/** The peer ID of a key seed. */
+export function peerIdFromSeed(seed: Uint8Array): PeerId {
+	return peerIdOf(createKeyPair(seed).publicKey);
+}
+
+function isTcp(address: { getComponents(): { name: string }[] }): boolean {
+	return address.getComponents().some(({ name }) => name === 'tcp');
+}
+
+function listenError(listen: readonly string[], cause: Error): MeshError {
+	const where = listen.join(', ');
+	if (/in use|EADDRINUSE|os error 98/i.test(`${cause.message}`)) {
+		return new MeshError('conflict', `cannot listen on ${where}: the port is taken; choose another or 0`, { cause });
+	}
+	return new MeshError('unavailable', `cannot listen on ${where}: ${cause.message}`, { cause });
+}
