@@ -41,7 +41,8 @@ export async function check(options: {
 		await put(base, `check/${i}`, value);
 		acknowledged.set(`check/${i}`, value);
 	}
-	for (const [key, value] of acknowledged) if ((await get(base, key)) !== value) throw new Error(`${key} reads back wrong`);
+	for (const [key, value] of acknowledged)
+		if ((await get(base, key)) !== value) throw new Error(`${key} reads back wrong`);
 
 	step(`Killing ${victim.name}, which runs the leader ${leader.name}: kill -9 of hostd and of all its pods`);
 	options.useHost(survivor);
@@ -106,7 +107,9 @@ async function healed(beectl: Beectl, before: readonly Pod[], victim: Host, sinc
 function pagesOf(pods: readonly Pod[]): { readonly machineName: string; readonly url: string }[] {
 	return pods
 		.filter((pod) => pod.workload === 'web-frontend' && pod.ready)
-		.flatMap(({ machineName, endpoints }) => endpoints.slice(0, 1).map(({ address }) => ({ machineName, url: address })));
+		.flatMap(({ machineName, endpoints }) =>
+			endpoints.slice(0, 1).map(({ address }) => ({ machineName, url: address })),
+		);
 }
 
 async function put(base: string, key: string, value: string, timeoutMs = 10_000): Promise<void> {

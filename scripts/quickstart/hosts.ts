@@ -59,7 +59,8 @@ export async function startHost(name: string, join_: readonly string[], settings
 			return { name, pid: child.pid, socket, log, address, startedInMs: performance.now() - beganMs };
 		}
 		if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}:\n${readFileSync(log, 'utf8')}`);
-		if (Date.now() > until) throw new Error(`${name} was not ready in ${START_TIMEOUT_MS / 1000} s:\n${readFileSync(log, 'utf8')}`);
+		if (Date.now() > until)
+			throw new Error(`${name} was not ready in ${START_TIMEOUT_MS / 1000} s:\n${readFileSync(log, 'utf8')}`);
 		await delay(20);
 	}
 }

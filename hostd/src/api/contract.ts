@@ -2,9 +2,11 @@
 import { contract, placementMethods, rpc } from '@beemesh/sdk/api';
 import {
 	awardSchema,
+	bytesSchema,
 	envelopeSchema,
 	genSchema,
 	kindSchema,
+	LIMITS,
 	machineIdSchema,
 	nameSchema,
 	ownerIdSchema,
@@ -78,7 +80,7 @@ export const workloadViewSchema = v.strictObject({
 	wid: workloadIdSchema,
 	/** Envelope of the newest charter seen. */
 	charter: envelopeSchema,
-	manifest: v.instance(Uint8Array),
+	manifest: bytesSchema(LIMITS.manifestBytesMax),
 	pods: v.array(podStatusSchema),
 });
 export type WorkloadView = v.InferOutput<typeof workloadViewSchema>;
@@ -109,7 +111,7 @@ export const HostApi = contract('beemesh.host', '1.0.0', {
 	 * Hosts verify the owner's signature and the era themselves.
 	 */
 	charter: rpc({
-		input: v.strictObject({ charter: envelopeSchema, manifest: v.optional(v.instance(Uint8Array)) }),
+		input: v.strictObject({ charter: envelopeSchema, manifest: v.optional(bytesSchema(LIMITS.manifestBytesMax)) }),
 		output: v.strictObject({ hostsReached: v.number(), pods: v.number() }),
 		idempotent: true,
 	}),

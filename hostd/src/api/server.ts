@@ -77,6 +77,8 @@ export async function serveLocalApi(options: LocalApiOptions): Promise<UnixListe
 		});
 	} catch (error) {
 		if (error instanceof MeshError) throw error;
-		throw new MeshError('unavailable', `cannot listen on ${options.socket}: ${(error as Error).message}`, { cause: error });
+		throw new MeshError('unavailable', `cannot listen on ${options.socket}: ${(error as Error).message}`, {
+			cause: error,
+		});
 	}
 }

@@ -46,7 +46,10 @@ export class Fleet {
 		return [...mine, ...values.flatMap(({ members }) => members)];
 	}
 
-	async charter(charter: Uint8Array, manifest: Uint8Array | undefined): Promise<{ hostsReached: number; pods: number }> {
+	async charter(
+		charter: Uint8Array,
+		manifest: Uint8Array | undefined,
+	): Promise<{ hostsReached: number; pods: number }> {
 		const mine = this.#local.charter(charter, manifest);
 		const input = { charter, ...(manifest === undefined ? {} : { manifest }) };
 		const { values } = await this.#ask((caller) => caller.charter(input, { timeout: ANSWER_MS }));

@@ -6,13 +6,21 @@ import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { MemberHint, PodContext } from '@beemesh/sdk/api';
 import { requirementsOf } from '@beemesh/sdk/api';
-import { MeshError } from '@beemesh/sdk/errors';
-import { cidOf, type OpenedBundle, openBundle, openCharter, openRecord, ownerIdOf, requireFresh, type Signer } from '@beemesh/sdk/identity';
+import { type MeshCode, MeshError } from '@beemesh/sdk/errors';
+import {
+	cidOf,
+	type OpenedBundle,
+	openBundle,
+	openRecord,
+	ownerIdOf,
+	requireFresh,
+	type Signer,
+} from '@beemesh/sdk/identity';
 import type { UnixListener } from '@beemesh/sdk/streams';
 import type { Logger } from '@beemesh/sdk/telemetry';
 import { type Award, type Bundle, raftMemberId, type WorkloadId } from '@beemesh/sdk/wire';
-import type { LogsInput, LogsLine } from '../api/server.ts';
 import type { PodStatus, WorkloadView } from '../api/contract.ts';
+import type { LogsInput, LogsLine } from '../api/server.ts';
 import type { HostConfig } from '../config.ts';
 import type { MeshNode } from '../mesh/index.ts';
 import { buildPod, type PodManager } from '../pods/index.ts';
@@ -24,7 +32,7 @@ import { PodFiles } from './pod-files.ts';
 import { type PodHost, servePod } from './pod-service.ts';
 import { MESH_PORT, portEnvironment, publishPorts } from './ports.ts';
 import { type HostedPod, PodRegistry, podIdOf } from './registry.ts';
-import { isReady, statusOf } from './views.ts';
+import { isReady, pidsOf, statusOf } from './views.ts';
 
 /** Time from start to serving, once the image is here. A slow machine starts a Node app in a few seconds. */
 const DEPLOY_TIMEOUT_MS = 30_000;
@@ -82,9 +90,6 @@ export class Hosting implements LocalWorkloads {
 		const podId = podIdOf(award.wid, raftMemberId(award.slot, award.gen));
 		await this.#removing.get(podId);
 		const { containers } = opened.manifest.spec.template.spec;
-		for (const { image, imagePullPolicy } of containers) {
-			if (imagePullPolicy === 'Always' || !(await runtime.hasImage(image))) await runtime.pullImage(image, { signal });
-		}
 		const ports = await publishPorts(containers, config.bind, runtime.capabilities);
 		const built = buildPod(opened.manifest, award.slot, award.gen, { hostIp: config.advertise ?? config.bind });
 		const pod = this.#register({ podId, award, opened, name: built.metadata.name, ports, createdAtMs: nowMs() });
@@ -134,7 +139,7 @@ export class Hosting implements LocalWorkloads {
 			const pod = this.#register({ podId, award, opened, name, ports, createdAtMs });
 			const claim = { wid: award.wid, resources: requirementsOf(opened.manifest).resources, hostPorts: [] };
 			const key = podKey(award.wid, award.slot, award.gen);
-			if (resources.reserve(key, claim)) resources.commit(key, 'running');
+			resources.adopt(key, claim);
 			await this.#listen(pod);
 			logger.info('adopted a running pod', { pod: name, podId });
 		}
@@ -199,7 +204,10 @@ export class Hosting implements LocalWorkloads {
 		const { owner, wid } = this.#ownerOf(input.request, 'logs');
 		const pod = this.#registry.get(input.podId);
 		if (pod === undefined || pod.bundle.charter.body.owner !== owner || (wid !== undefined && pod.award.wid !== wid)) {
-			throw new MeshError('not_found', `there is no pod ${input.podId} of this owner on host ${this.#options.config.name}`);
+			throw new MeshError(
+				'not_found',
+				`there is no pod ${input.podId} of this owner on host ${this.#options.config.name}`,
+			);
 		}
 		yield* this.#options.runtime.logs(pod.podId, {
 			follow: input.follow,
@@ -213,8 +221,10 @@ export class Hosting implements LocalWorkloads {
 	#ownerOf(envelope: Uint8Array, verb: 'list' | 'logs') {
 		const request = openRecord('owner-request', envelope);
 		requireFresh('the request', request.body, this.#options.nowMs());
-		if (ownerIdOf(request.signer) !== request.body.owner) throw new MeshError('unauthorized', 'the request is not signed by its owner');
-		if (request.body.verb !== verb) throw new MeshError('unauthorized', `the request is for ${request.body.verb}, not ${verb}`);
+		if (ownerIdOf(request.signer) !== request.body.owner)
+			throw new MeshError('unauthorized', 'the request is not signed by its owner');
+		if (request.body.verb !== verb)
+			throw new MeshError('unauthorized', `the request is for ${request.body.verb}, not ${verb}`);
 		return request.body;
 	}
 
@@ -280,7 +290,8 @@ export class Hosting implements LocalWorkloads {
 		const listenIp = isolated ? '0.0.0.0' : config.bind;
 		const publicIp = config.advertise ?? config.bind;
 		// A loopback address of the host means another machine, the pod itself, inside a network of its own.
-		const announced = mesh !== undefined && !(isolated && isLoopback(publicIp)) && (isolated || publicIp !== config.bind);
+		const announced =
+			mesh !== undefined && !(isolated && isLoopback(publicIp)) && (isolated || publicIp !== config.bind);
 		const zone = config.labels['topology.kubernetes.io/zone'];
 		return {
 			machineId: this.#mesh.machineId,
@@ -289,7 +300,7 @@ export class Hosting implements LocalWorkloads {
 			...(zone === undefined ? {} : { zone }),
 			slot: pod.award.slot,
 			gen: pod.award.gen,
-			incarnation: pods.get(pod.podId)?.restarts ?? 0,
+			incarnation: pods.restarts(pod.podId),
 			award: pod.award,
 			bundle: pod.bundle.bundle,
 			listen: mesh === undefined ? [] : [quicAddress(listenIp, mesh.container)],
@@ -320,19 +331,23 @@ export class Hosting implements LocalWorkloads {
 				signal.removeEventListener('abort', abort);
 				finish();
 			};
-			const abort = (): void => settle(() => reject(new MeshError('cancelled', 'the deployment was cancelled')));
+			const fail = (code: MeshCode, message: string): void => settle(() => reject(new MeshError(code, message)));
+			const abort = (): void => fail('cancelled', 'the deployment was cancelled');
 			const look = (): void => {
 				const managed = pods.get(pod.podId);
-				if (pod.leaving !== '') return settle(() => reject(new MeshError('unavailable', `the replica left: ${pod.leaving}`)));
-				if (managed?.phase === 'Failed' || (managed?.restarts ?? 0) >= EXITS_MAX) {
-					return settle(() => reject(new MeshError('unavailable', `its container keeps exiting: ${managed?.reason ?? ''}`)));
-				}
 				const known = pod.embedsSdk || performance.now() - startedAtMs >= PLAIN_IMAGE_AFTER_MS;
-				if (known && isReady(pod, managed)) settle(resolve);
+				if (pod.leaving !== '') fail('unavailable', `the replica left: ${pod.leaving}`);
+				else if (managed?.phase === 'Failed' || (managed?.restarts ?? 0) >= EXITS_MAX) {
+					fail('unavailable', `its container keeps exiting: ${managed?.reason ?? ''}`);
+				} else if (known && isReady(pod, managed)) settle(resolve);
 			};
 			const timeout = setTimeout(() => {
-				const state = pod.embedsSdk ? (pod.announced === undefined ? 'did not join its workload' : 'is not ready') : 'does not run';
-				settle(() => reject(new MeshError('deadline', `the pod ${state} after ${DEPLOY_TIMEOUT_MS / 1000} s`)));
+				const state = pod.embedsSdk
+					? pod.announced === undefined
+						? 'did not join its workload'
+						: 'is not ready'
+					: 'does not run';
+				fail('deadline', `the pod ${state} after ${DEPLOY_TIMEOUT_MS / 1000} s`);
 			}, DEPLOY_TIMEOUT_MS);
 			const plain = setTimeout(look, PLAIN_IMAGE_AFTER_MS);
 			signal.addEventListener('abort', abort, { once: true });
@@ -364,7 +379,7 @@ export class Hosting implements LocalWorkloads {
 			};
 			const look = (): void => {
 				const managed = this.#options.pods.get(pod.podId);
-				if (managed === undefined || managed.pids.length === 0 || this.#removing.has(pod.podId)) settle();
+				if (managed === undefined || pidsOf(managed).length === 0 || this.#removing.has(pod.podId)) settle();
 			};
 			const timer = setTimeout(settle, graceMs);
 			this.#waiters.add(look);

@@ -5,7 +5,15 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshError } from '@beemesh/sdk/errors';
-import { awardSchema, type Award, type Bundle, bundleSchema, decodeRecord, encodeRecord, LIMITS } from '@beemesh/sdk/wire';
+import {
+	type Award,
+	awardSchema,
+	type Bundle,
+	bundleSchema,
+	decodeRecord,
+	encodeRecord,
+	LIMITS,
+} from '@beemesh/sdk/wire';
 import * as v from 'valibot';
 
 const schema = v.strictObject({ award: awardSchema, bundle: bundleSchema, createdAtMs: v.number(), name: v.string() });

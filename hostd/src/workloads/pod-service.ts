@@ -1,5 +1,12 @@
 /** Serves `PodApi` on one pod's own unix socket. Whoever can open that socket *is* the pod: it can ask for nothing else. */
-import { type MemberHint, type PlaceEvent, type PlaceRequest, PodApi, type PodContext, type PodEvent } from '@beemesh/sdk/api';
+import {
+	type MemberHint,
+	type PlaceEvent,
+	type PlaceRequest,
+	PodApi,
+	type PodContext,
+	type PodEvent,
+} from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
 import { genesisFor, openRecord, type Signer, signRecord, workloadIdOf } from '@beemesh/sdk/identity';
 import { createServices, listenUnix, openSession, type UnixListener } from '@beemesh/sdk/streams';
@@ -90,7 +97,12 @@ export async function servePod(path: string, pod: HostedPod, host: PodHost): Pro
 }
 
 /** A replica may place replicas of its own workload only. */
-function placeOwn(request: PlaceRequest, award: Award, scheduler: Scheduler, signal: AbortSignal): AsyncIterable<PlaceEvent> {
+function placeOwn(
+	request: PlaceRequest,
+	award: Award,
+	scheduler: Scheduler,
+	signal: AbortSignal,
+): AsyncIterable<PlaceEvent> {
 	const { wid } = openRecord('tender', request.tender).body;
 	if (wid !== award.wid) throw new MeshError('unauthorized', 'a pod places replicas of its own workload only');
 	return scheduler.place(request, signal);
@@ -98,7 +110,9 @@ function placeOwn(request: PlaceRequest, award: Award, scheduler: Scheduler, sig
 
 async function* podEvents(pod: HostedPod, signal: AbortSignal): AsyncGenerator<PodEvent> {
 	// The newest charter first: the replica may have been away while it came.
-	const queue: PodEvent[] = [{ type: 'charter', charter: pod.bundle.bundle.charter, manifest: pod.bundle.bundle.manifest }];
+	const queue: PodEvent[] = [
+		{ type: 'charter', charter: pod.bundle.bundle.charter, manifest: pod.bundle.bundle.manifest },
+	];
 	if (pod.leaving !== '') queue.push({ type: 'drain', reason: pod.leaving });
 	let wake: () => void = () => {};
 	const push = (event: PodEvent): void => {

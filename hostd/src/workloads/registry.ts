@@ -3,8 +3,8 @@
  * announced. Nothing here is durable: a restarted hostd rebuilds it from the runtime's labels and each pod's own folder.
  */
 import type { PodEvent } from '@beemesh/sdk/api';
-import { type OpenedBundle, openCharter } from '@beemesh/sdk/identity';
-import { type Award, type Bundle, type ReplicaId, slotOfMember, type WorkloadId } from '@beemesh/sdk/wire';
+import { type OpenedBundle, openBundle, openCharter } from '@beemesh/sdk/identity';
+import { type Award, type ReplicaId, slotOfMember, type WorkloadId } from '@beemesh/sdk/wire';
 import type { PublishedPort } from '../runtime/runtime.ts';
 
 export interface Announcement {
@@ -62,10 +62,12 @@ export class PodRegistry {
 	adoptCharter(envelope: Uint8Array, manifest: Uint8Array | undefined, wid: WorkloadId, nowMs: number): HostedPod[] {
 		const pods = this.of(wid);
 		for (const pod of pods) {
-			const charter = openCharter(envelope, wid, pod.bundle.owner, nowMs);
-			if (charter.body.era <= pod.bundle.charter.body.era) continue;
-			const bundle: Bundle = { ...pod.bundle.bundle, charter: envelope, ...(manifest === undefined ? {} : { manifest }) };
-			pod.bundle = { ...pod.bundle, charter, bundle };
+			const { era } = openCharter(envelope, wid, pod.bundle.owner, nowMs).body;
+			if (era <= pod.bundle.charter.body.era) continue;
+			pod.bundle = openBundle(
+				{ ...pod.bundle.bundle, charter: envelope, ...(manifest === undefined ? {} : { manifest }) },
+				nowMs,
+			);
 			for (const listener of pod.listeners) {
 				listener({ type: 'charter', charter: envelope, ...(manifest === undefined ? {} : { manifest }) });
 			}

@@ -1,19 +1,19 @@
 /** What an owner sees of a pod. */
-import type { MachineId, Pod } from '@beemesh/sdk/wire';
+import type { MachineId } from '@beemesh/sdk/wire';
 import type { PodStatus } from '../api/contract.ts';
-import type { ManagedPod } from '../pods/index.ts';
+import type { PodReport } from '../pods/index.ts';
 import { MESH_PORT } from './ports.ts';
 import type { HostedPod } from './registry.ts';
 
 /** A replica is ready when its process runs, its probes pass, and, if it embeds the SDK, it says so itself. */
-export function isReady(pod: HostedPod, managed: ManagedPod | undefined): boolean {
-	if (pod.leaving !== '' || managed === undefined || !managed.ready) return false;
+export function isReady(pod: HostedPod, managed: PodReport | undefined): boolean {
+	if (pod.leaving !== '' || managed === undefined || !managed.isReady) return false;
 	return pod.embedsSdk ? pod.announced?.ready === true : true;
 }
 
 export function statusOf(
 	pod: HostedPod,
-	managed: ManagedPod | undefined,
+	managed: PodReport | undefined,
 	machine: { readonly machineId: MachineId; readonly name: string },
 ): PodStatus {
 	const { charter } = pod.bundle;
@@ -38,7 +38,7 @@ export function statusOf(
 		createdAtMs: pod.createdAtMs,
 		machineId: machine.machineId,
 		machineName: machine.name,
-		image: (managed?.pod ?? podOf(pod)).spec.containers.map(({ image }) => image).join(','),
+		image: pod.bundle.manifest.spec.template.spec.containers.map(({ image }) => image).join(','),
 		endpoints: pod.ports
 			.filter(({ name }) => name !== MESH_PORT)
 			.map(({ name, protocol, hostIp, host, container }) => ({
@@ -49,10 +49,11 @@ export function statusOf(
 			})),
 		era: charter.body.era,
 		manifestCid: pod.award.manifestCid,
-		pids: [...(managed?.pids ?? [])],
+		pids: pidsOf(managed),
 	};
 }
 
-function podOf(pod: HostedPod): Pick<Pod, 'spec'> {
-	return { spec: pod.bundle.manifest.spec.template.spec };
+/** Processes that run now. */
+export function pidsOf(managed: PodReport | undefined): number[] {
+	return (managed?.containers ?? []).flatMap(({ state }) => (state.state === 'running' ? [state.pid] : []));
 }

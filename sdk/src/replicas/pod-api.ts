@@ -5,9 +5,11 @@ import {
 	addressesSchema,
 	awardSchema,
 	bundleSchema,
+	bytesSchema,
 	envelopeSchema,
 	genSchema,
 	kindSchema,
+	LIMITS,
 	machineIdSchema,
 	nameSchema,
 	replicaIdSchema,
@@ -36,7 +38,11 @@ export type PodContext = v.InferOutput<typeof podContextSchema>;
 
 export const podEventSchema = v.variant('type', [
 	/** A newer charter reached this host: scale, update, delete. */
-	v.strictObject({ type: v.literal('charter'), charter: envelopeSchema, manifest: v.optional(v.instance(Uint8Array)) }),
+	v.strictObject({
+		type: v.literal('charter'),
+		charter: envelopeSchema,
+		manifest: v.optional(bytesSchema(LIMITS.manifestBytesMax)),
+	}),
 	/** The host wants this pod gone (host drain, superseded generation): drain and exit. */
 	v.strictObject({ type: v.literal('drain'), reason: v.string() }),
 ]);

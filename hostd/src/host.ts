@@ -1,0 +1,136 @@
+/** One host, composed: machine node, scheduler, runtime, pods, local API. */
+import { MeshError } from '@beemesh/sdk/errors';
+import type { Logger, MetricsRegistry } from '@beemesh/sdk/telemetry';
+import type { HostInfo } from './api/contract.ts';
+import { serveLocalApi } from './api/server.ts';
+import type { HostConfig } from './config.ts';
+import { loadMachineKey } from './key.ts';
+import { createMeshNode } from './mesh/index.ts';
+import { serveMetrics } from './metrics-server.ts';
+import { createPodManager } from './pods/index.ts';
+import { allocatableOf, createAccountant, readMachineFacts } from './resources/index.ts';
+import { openRuntime } from './runtime/open.ts';
+import { createScheduler } from './scheduler/index.ts';
+import { VERSION } from './version.ts';
+import { MachineWorkloadsApi } from './workloads/contract.ts';
+import { Fleet } from './workloads/fleet.ts';
+import { Hosting } from './workloads/hosting.ts';
+
+export interface Host {
+	readonly info: HostInfo;
+	/** Drains this host and closes everything. */
+	stop(): Promise<void>;
+}
+
+/** Starts in the order of dependence; what was started is closed again when a later part fails. */
+export async function startHost(components: {
+	readonly config: HostConfig;
+	readonly logger: Logger;
+	readonly metrics: MetricsRegistry;
+	readonly nowMs: () => number;
+}): Promise<Host> {
+	const { config, logger, metrics, nowMs } = components;
+	const startedAtMs = nowMs();
+	const started = new AsyncDisposableStack();
+	try {
+		const signer = await loadMachineKey(config.stateDir);
+		const runtime = started.use(await openRuntime(config));
+		const runtimeVersion = await runtime.check();
+		const capacity = allocatableOf(await readMachineFacts({ stateDir: config.stateDir }), config.reserve);
+		const resources = createAccountant(capacity);
+		const pods = createPodManager({ runtime, stateDir: config.stateDir, logger });
+		started.defer(() => pods.close());
+		const hosting = new Hosting({ config, runtime, pods, resources, signer, logger, nowMs });
+		started.defer(() => hosting.close());
+
+		let leaving = false;
+		const mesh = started.use(
+			await createMeshNode({
+				seed: signer.seed,
+				mesh: config.mesh,
+				name: config.name,
+				labels: config.labels,
+				listen: [quicAddress(config.bind, config.port)],
+				announce: config.advertise === undefined ? [] : [quicAddress(config.advertise, config.port)],
+				join: config.join,
+				logger,
+				metrics,
+				presence: {
+					current: () => ({
+						runtime: config.runtime,
+						version: VERSION,
+						capacity,
+						free: resources.free(),
+						pods: hosting.podCount,
+						leaving,
+					}),
+					onChange: (listener) => resources.onChange(listener),
+				},
+			}),
+		);
+		const fleet = new Fleet(mesh, hosting);
+		const scheduler = createScheduler({
+			mesh,
+			resources,
+			signer,
+			logger,
+			metrics,
+			deploy: (award, bundle, signal) => hosting.deploy(award, bundle, signal),
+		});
+		started.use(scheduler);
+		hosting.connect({ mesh, scheduler, fleet });
+		mesh.rpc.services.serve(MachineWorkloadsApi, {
+			inventory: ({ request }) => ({ workloads: hosting.inventory(request) }),
+			members: ({ wid }) => ({ members: hosting.members(wid) }),
+			charter: ({ charter, manifest }) => ({ pods: hosting.charter(charter, manifest) }),
+			logs: (input, { signal }) => hosting.logs(input, signal),
+		});
+		await hosting.adopt();
+
+		const info: HostInfo = {
+			machineId: mesh.machineId,
+			name: config.name,
+			addresses: [...mesh.addresses()],
+			version: VERSION,
+			runtime: config.runtime,
+			runtimeVersion,
+			startedAtMs,
+			mesh: config.mesh,
+		};
+		started.use(
+			await serveLocalApi({
+				socket: config.socket,
+				mesh,
+				scheduler,
+				fleet,
+				logger,
+				info: () => info,
+				logs: (input, signal) => hosting.logs(input, signal),
+			}),
+		);
+		if (config.metrics !== undefined) {
+			const server = await serveMetrics(config.metrics, metrics);
+			started.defer(() => void server.close());
+		}
+		logger.info('host ready', { ...info, socket: config.socket, ms: nowMs() - startedAtMs });
+
+		return {
+			info,
+			async stop() {
+				leaving = true;
+				mesh.announce();
+				await hosting.drain();
+				await started.disposeAsync();
+				logger.info('host stopped');
+			},
+		};
+	} catch (error) {
+		await started.disposeAsync();
+		if (error instanceof MeshError) throw error;
+		throw new MeshError('internal', `hostd cannot start: ${(error as Error).message}`, { cause: error });
+	}
+}
+
+function quicAddress(ip: string, port: number): string {
+	return `/${ip.includes(':') ? 'ip6' : 'ip4'}/${ip}/udp/${port}/quic-v1`;
+}

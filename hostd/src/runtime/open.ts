@@ -1,0 +1,12 @@
+/** The runtime that an operator chose. Podman's client is loaded only where it is used: it is large. */
+import type { HostConfig } from '../config.ts';
+import { ProcessRuntime } from './process/index.ts';
+import type { Runtime } from './runtime.ts';
+
+export async function openRuntime(config: HostConfig): Promise<Runtime> {
+	if (config.runtime === 'process') return new ProcessRuntime({ stateDir: config.stateDir, images: config.images });
+	const { PodmanRuntime } = await import('./podman/index.ts');
+	return new PodmanRuntime({
+		...(config.podmanSocket === undefined ? {} : { socket: config.podmanSocket }),
+	});
+}
