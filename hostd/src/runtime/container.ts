@@ -2,8 +2,9 @@
  * What one container of a pod runs, worked out from the manifest the way Kubernetes does it: environment in order,
  * `$(VAR)` expansion, volume folders. Shared by the runtimes so that a manifest means the same under each. Pure.
  */
-import { type Container, MeshError } from '@beemesh/sdk/wire';
-import { parseQuantity } from './quantity.ts';
+import { parseQuantity } from '@beemesh/sdk/api';
+import { MeshError } from '@beemesh/sdk/errors';
+import type { Container } from '@beemesh/sdk/wire';
 import type { PodStart } from './runtime.ts';
 
 export interface ResolvedContainer {
@@ -16,7 +17,6 @@ export interface ResolvedContainer {
 	readonly args?: readonly string[];
 	readonly workingDir?: string;
 	readonly memoryBytesMax?: number;
-	readonly cpusMax?: number;
 }
 
 /**
@@ -59,7 +59,6 @@ export function resolveContainer(
 		if (!Object.hasOwn(injected, variable.name)) env[variable.name] = expandVariables(variable.value ?? '', env);
 	}
 	const memory = container.resources?.limits?.['memory'];
-	const cpu = container.resources?.limits?.['cpu'];
 	return {
 		name: container.name,
 		image: container.image,
@@ -68,7 +67,6 @@ export function resolveContainer(
 		...(container.args && { args: container.args.map((part) => expandVariables(part, env)) }),
 		...(container.workingDir !== undefined && { workingDir: container.workingDir }),
 		...(memory !== undefined && { memoryBytesMax: parseQuantity(memory, `${field}.resources.limits.memory`) }),
-		...(cpu !== undefined && { cpusMax: parseQuantity(cpu, `${field}.resources.limits.cpu`) }),
 	};
 }
 

@@ -2,5 +2,4 @@
 
 export * from './memory/index.ts';
 export * from './process/index.ts';
-export { parseQuantity } from './quantity.ts';
 export type * from './runtime.ts';

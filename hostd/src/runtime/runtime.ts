@@ -113,10 +113,10 @@ export interface Runtime extends AsyncDisposable {
 	pullImage(image: string, options?: { readonly signal?: AbortSignal }): Promise<void>;
 	/** Creates and starts; on failure nothing half-made stays behind. */
 	start(spec: PodStart): Promise<RuntimePod>;
-	/** Starts exited containers of an existing pod again, in place. */
-	restart(podId: string): Promise<RuntimePod>;
+	/** Starts exited containers of an existing pod again, in place: those named, or all. */
+	restart(podId: string, containers?: readonly string[]): Promise<RuntimePod>;
 	/** SIGTERM, then SIGKILL after the grace. Idempotent. The pod stays, exited, with its logs. */
-	stop(podId: string, graceMs: number): Promise<void>;
+	stop(podId: string, graceMs: number, containers?: readonly string[]): Promise<void>;
 	/** Removes the pod (killing it), its logs and emptyDirs. Idempotent. */
 	remove(podId: string): Promise<void>;
 	/** Removes a named volume. Idempotent. */

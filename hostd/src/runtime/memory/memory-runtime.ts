@@ -2,7 +2,7 @@
  * A runtime without processes, for tests: images are functions. It keeps the contract of the real ones, and its state
  * can outlive it (`MemoryMachine`), so that a restarted hostd is tested too.
  */
-import { MeshError } from '@beemesh/sdk/wire';
+import { MeshError } from '@beemesh/sdk/errors';
 import { checkPodId, pickContainer, resolveContainer, volumeSources } from '../container.ts';
 import { RuntimeEvents } from '../events.ts';
 import type {
@@ -86,18 +86,20 @@ export class MemoryRuntime implements Runtime {
 		return status(pod);
 	}
 
-	async restart(podId: string): Promise<RuntimePod> {
+	async restart(podId: string, containers?: readonly string[]): Promise<RuntimePod> {
 		const pod = this.#find(podId);
 		for (const container of pod.containers) {
-			if (container.isRunning) continue;
+			if (container.isRunning || (containers && !containers.includes(container.name))) continue;
 			container.start();
 			this.#machine.events.emit({ podId, type: 'started', container: container.name });
 		}
 		return status(pod);
 	}
 
-	async stop(podId: string, graceMs: number): Promise<void> {
-		const running = this.#machine.pods.get(podId)?.containers.filter((container) => container.isRunning) ?? [];
+	async stop(podId: string, graceMs: number, containers?: readonly string[]): Promise<void> {
+		const running = (this.#machine.pods.get(podId)?.containers ?? []).filter(
+			(container) => container.isRunning && (!containers || containers.includes(container.name)),
+		);
 		await Promise.all(
 			running.map(async (container) => {
 				container.terminate();

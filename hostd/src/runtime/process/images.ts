@@ -1,7 +1,7 @@
 /** What an image name means where there are no images: a table of commands from hostd's configuration. */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, isAbsolute, join } from 'node:path';
-import { MeshError } from '@beemesh/sdk/wire';
+import { MeshError } from '@beemesh/sdk/errors';
 import type { ResolvedContainer } from '../container.ts';
 
 /** Stands in for an image under the process runtime. */
@@ -9,9 +9,9 @@ export interface ProcessImage {
 	/** The image's entrypoint. */
 	readonly command: readonly string[];
 	/** The image's default arguments. */
-	readonly args?: readonly string[];
-	readonly cwd?: string;
-	readonly env?: Readonly<Record<string, string>>;
+	readonly args?: readonly string[] | undefined;
+	readonly cwd?: string | undefined;
+	readonly env?: Readonly<Record<string, string>> | undefined;
 }
 
 export type ProcessImages = Readonly<Record<string, ProcessImage>>;

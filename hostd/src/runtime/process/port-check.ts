@@ -1,7 +1,7 @@
 /** Tells before a start that a port is taken: a process that cannot bind would only show it in its log. */
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
-import { MeshError } from '@beemesh/sdk/wire';
+import { MeshError } from '@beemesh/sdk/errors';
 import type { PublishedPort } from '../runtime.ts';
 
 /** Binds and releases the port. Rejects with `conflict` when somebody else holds it. */

@@ -21,6 +21,8 @@ export interface ProcessContainerOptions {
 	readonly exitFile: string;
 	readonly saved?: SavedProcess;
 	readonly memoryBytesMax?: number;
+	/** Always called before the `onExit` of the same run. */
+	readonly onStart: (container: ProcessContainer) => void;
 	readonly onExit: (container: ProcessContainer, exit: ExitRecord) => void;
 }
 
@@ -30,6 +32,7 @@ export class ProcessContainer {
 	readonly log: LogSpool;
 	readonly memoryBytesMax: number | undefined;
 	readonly #exitFile: string;
+	readonly #onStart: ProcessContainerOptions['onStart'];
 	readonly #onExit: ProcessContainerOptions['onExit'];
 	readonly #waiting = new Set<() => void>();
 	#process: SavedProcess | undefined;
@@ -45,6 +48,7 @@ export class ProcessContainer {
 		this.memoryBytesMax = options.memoryBytesMax;
 		this.log = new LogSpool(options.folder, options.name);
 		this.#exitFile = options.exitFile;
+		this.#onStart = options.onStart;
 		this.#onExit = options.onExit;
 		this.#process = options.saved;
 		if (options.saved && !isAlive(options.saved.identity)) this.#settle(false);
@@ -75,6 +79,7 @@ export class ProcessContainer {
 		const identity = identify(child.pid) ?? { pid: child.pid, startTicks: 0, bootId: '' };
 		this.#process = { identity, startedAtMs };
 		this.#isChild = true;
+		this.#onStart(this);
 		const ended = (code: number | null, signal: NodeJS.Signals | null) =>
 			this.#settle(true, code ?? 128 + constants.signals[signal ?? 'SIGKILL']);
 		if (child.exitCode !== null || child.signalCode !== null) ended(child.exitCode, child.signalCode);

@@ -1,7 +1,8 @@
 /** One pod of the process runtime: prepares folders, environment and command lines, and runs its containers. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Container, MeshError } from '@beemesh/sdk/wire';
+import { MeshError } from '@beemesh/sdk/errors';
+import type { Container } from '@beemesh/sdk/wire';
 import { type ResolvedContainer, resolveContainer, volumeSources } from '../container.ts';
 import type { PodStart, RuntimePod } from '../runtime.ts';
 import { checkExecutable, commandLine, findImage, type ProcessImages, unknownImage } from './images.ts';
@@ -17,6 +18,9 @@ interface Launch {
 	readonly env: Readonly<Record<string, string>>;
 }
 
+/** How long a killed process may take to be gone; longer only in uninterruptible I/O. */
+const KILLED_WITHIN_MS = 10_000;
+
 export interface ProcessPodOptions {
 	readonly spec: PodStart;
 	readonly folders: PodFolders;
@@ -24,6 +28,7 @@ export interface ProcessPodOptions {
 	/** Environment that every container gets from the host: PATH and little more. */
 	readonly hostEnv: Readonly<Record<string, string>>;
 	readonly saved?: SavedPod;
+	readonly onStart: (container: string) => void;
 	readonly onExit: (container: string, exit: ExitRecord) => void;
 }
 
@@ -50,6 +55,7 @@ export class ProcessPod {
 				exitFile: join(folder, `${container.name}.exit`),
 				...(saved && { saved }),
 				...(container.memoryBytesMax !== undefined && { memoryBytesMax: container.memoryBytesMax }),
+				onStart: (started) => options.onStart(started.name),
 				onExit: (ended, exit) => options.onExit(ended.name, exit),
 			});
 		});
@@ -61,17 +67,19 @@ export class ProcessPod {
 		await this.#startExited();
 	}
 
-	async restart(): Promise<void> {
-		this.#restarts++;
-		await this.#startExited();
+	async restart(names?: readonly string[]): Promise<void> {
+		const isAnyDown = this.containers.some(({ processGroup }) => processGroup === undefined);
+		if (isAnyDown) this.#restarts++;
+		await this.#startExited(names);
 	}
 
-	async stop(graceMs: number): Promise<void> {
-		for (const container of this.containers) container.signal('SIGTERM');
-		const ended = await Promise.all(this.containers.map((container) => container.exited(graceMs)));
+	async stop(graceMs: number, names?: readonly string[]): Promise<void> {
+		const stopping = this.containers.filter(({ name }) => !names || names.includes(name));
+		for (const container of stopping) container.signal('SIGTERM');
+		const ended = await Promise.all(stopping.map((container) => container.exited(graceMs)));
 		if (ended.every(Boolean)) return;
-		this.kill();
-		await Promise.all(this.containers.map((container) => container.exited(10_000)));
+		for (const container of stopping) container.signal('SIGKILL');
+		await Promise.all(stopping.map((container) => container.exited(KILLED_WITHIN_MS)));
 	}
 
 	kill(): void {
@@ -112,9 +120,9 @@ export class ProcessPod {
 		for (const container of this.containers) container.close();
 	}
 
-	async #startExited(): Promise<void> {
+	async #startExited(names?: readonly string[]): Promise<void> {
 		for (const [index, container] of this.containers.entries()) {
-			if (container.processGroup !== undefined) continue;
+			if (container.processGroup !== undefined || (names && !names.includes(container.name))) continue;
 			const manifest = this.spec.pod.spec.containers[index];
 			if (!manifest) continue;
 			await container.start(this.#launch(this.#resolve(manifest), index));

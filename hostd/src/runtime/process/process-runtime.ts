@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { MeshError } from '@beemesh/sdk/wire';
+import { MeshError } from '@beemesh/sdk/errors';
 import { checkPodId, checkVolumeName, pickContainer } from '../container.ts';
 import { RuntimeEvents } from '../events.ts';
 import { KeyedLock } from '../keyed-lock.ts';
@@ -99,25 +99,21 @@ export class ProcessRuntime implements Runtime {
 				throw error;
 			}
 			this.#watch();
-			const pod = this.#find(spec.podId);
-			for (const { name } of pod.containers) this.#events.emit({ podId: spec.podId, type: 'started', container: name });
-			return pod.status();
+			return this.#find(spec.podId).status();
 		});
 	}
 
-	restart(podId: string): Promise<RuntimePod> {
+	restart(podId: string, containers?: readonly string[]): Promise<RuntimePod> {
 		return this.#locks.run(podId, async () => {
 			const pod = this.#find(podId);
-			const exited = pod.containers.filter((container) => container.processGroup === undefined);
-			if (exited.length > 0) await pod.restart();
+			await pod.restart(containers);
 			this.#watch();
-			for (const { name } of exited) this.#events.emit({ podId, type: 'started', container: name });
 			return pod.status();
 		});
 	}
 
-	stop(podId: string, graceMs: number): Promise<void> {
-		return this.#locks.run(podId, async () => this.#pods.get(podId)?.stop(graceMs));
+	stop(podId: string, graceMs: number, containers?: readonly string[]): Promise<void> {
+		return this.#locks.run(podId, async () => this.#pods.get(podId)?.stop(graceMs, containers));
 	}
 
 	async remove(podId: string): Promise<void> {
@@ -195,6 +191,7 @@ export class ProcessRuntime implements Runtime {
 			images: this.#images,
 			hostEnv: this.#hostEnv,
 			...(saved && { saved }),
+			onStart: (container) => this.#events.emit({ podId: spec.podId, type: 'started', container }),
 			onExit: (container, { exitCode, reason }) =>
 				this.#events.emit({ podId: spec.podId, type: 'exited', container, exitCode, reason }),
 		});

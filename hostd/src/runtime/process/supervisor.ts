@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { MeshError } from '@beemesh/sdk/wire';
+import { MeshError } from '@beemesh/sdk/errors';
 import { exitReason } from '../exit-reason.ts';
 
 /**

@@ -1,9 +1,9 @@
 /** The contract of `Runtime`, run by every implementation. A test that a runtime cannot pass says why it is skipped. */
 import { connect } from 'node:net';
-import { isMeshError, type MeshCode } from '@beemesh/sdk/wire';
+import { isMeshError, type MeshCode } from '@beemesh/sdk/errors';
 import { expect } from 'chai';
 import { after, afterEach, before, describe, it } from 'mocha';
-import type { Runtime, RuntimeEvent } from '../runtime.ts';
+import type { Runtime, RuntimeEvent, RuntimePod } from '../runtime.ts';
 import {
 	collect,
 	freePort,
@@ -89,10 +89,19 @@ export function runtimeContract(name: string, makeHarness: () => Promise<Runtime
 				const second = { name: 'second', image: harness.image, ...harness.probe('idle') };
 				const containers = [...spec.pod.spec.containers, second];
 				const pod = await runtime.start({ ...spec, pod: { ...spec.pod, spec: { ...spec.pod.spec, containers } } });
-				expect(pod.containers.map((container) => [container.name, container.state.state])).to.deep.equal([
+				const states = (now: RuntimePod) => now.containers.map(({ name, state }) => [name, state.state]);
+				expect(states(pod)).to.deep.equal([
 					['main', 'running'],
 					['second', 'running'],
 				]);
+				await waitForLine(runtime, spec.podId, 'ready');
+				await runtime.stop(spec.podId, 5000, ['main']);
+				const stopped = await runtime.inspect(spec.podId);
+				expect(stopped && states(stopped)).to.deep.equal([
+					['main', 'exited'],
+					['second', 'running'],
+				]);
+				expect(states(await runtime.restart(spec.podId, ['main']))).to.deep.equal(states(pod));
 			});
 
 			it('refuses a pod that exists and leaves it as it is', async () => {

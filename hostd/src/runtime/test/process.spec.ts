@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isMeshError } from '@beemesh/sdk/wire';
+import { isMeshError } from '@beemesh/sdk/errors';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { ProcessRuntime } from '../process/index.ts';
@@ -84,7 +84,9 @@ describe('process runtime on its own', function () {
 		const spec = pods.make(harness, ['idle'], { container: { command, args: [] } });
 		await runToExit(runtime, spec);
 		const [line] = await collect(runtime.logs(spec.podId));
-		expect(isAlive({ ...(identify(Number(line?.line)) ?? { pid: 0, startTicks: 0, bootId: '' }) })).to.equal(false);
+		const left = identify(Number(line?.line));
+		// Killed, but for the kernel to finish: the test's deadline is the only limit on that.
+		while (left && isAlive(left)) await new Promise((resolve) => setImmediate(resolve));
 	});
 
 	it('tells a process started in place from its predecessor by BEEMESH_INCARNATION', async () => {
