@@ -1,0 +1,13 @@
+/**
+ * The machine node: who is in the mesh, sessions with them, tenders by gossip, leases and providers in the machine DHT.
+ * Lead a host into its mesh with `createMeshNode`; more contracts are served on `mesh.rpc.services`.
+ */
+export type { PresenceSource } from './announcer.ts';
+export { type Alarm, type Clock, createAlarm, systemClock } from './clock.ts';
+export { admissionSchema, MachineApi } from './contract.ts';
+export type { HostEvent } from './core/presence.ts';
+export type { MachinePrincipal } from './hello.ts';
+export type { Lease } from './lease.ts';
+export { createMeshNode, type MeshOptions } from './libp2p/index.ts';
+export type { MeshNode } from './node.ts';
+export type { Dht, Gossip, GossipHandler, Verdict } from './ports.ts';

@@ -1,0 +1,88 @@
+/**
+ * The machine DHT over kad-dht, under the mesh's own protocol name. An operation costs some 8 messages and 50–130 ms,
+ * so callers bound it in time and use it rarely. Everything found is a hint.
+ */
+import { type KadDHT, kadDHT } from '@libp2p/kad-dht';
+import type { MachineId } from '@beemesh/sdk/wire';
+import { CID } from 'multiformats/cid';
+import { create as createDigest } from 'multiformats/hashes/digest';
+import { meshHash } from '../hello.ts';
+import { newestLease, openLease } from '../lease.ts';
+import type { Dht } from '../ports.ts';
+
+const OPERATION_MS = 5_000;
+const RAW_CODEC = 0x55;
+const SHA2_256 = 0x12;
+const PROVIDER_TTL_S = 30 * 60;
+
+export function dhtService(mesh: string, nowMs: () => number) {
+	return kadDHT({
+		protocol: `/beemesh/m/${meshHash(mesh)}/kad/1.0.0`,
+		// Every host serves, also on private addresses: these are the machines that there are.
+		clientMode: false,
+		peerInfoMapper: (peer) => peer,
+		// A mesh of one asks nobody, instead of waiting for somebody.
+		allowQueryWithZeroPeers: true,
+		validators: { lease: (key, value) => void openLease(new TextDecoder().decode(key), value, nowMs()) },
+		selectors: { lease: (_key, records) => newestLease(records) },
+		providers: { provideValidity: PROVIDER_TTL_S, cleanupInterval: 60 },
+		reprovide: { validity: PROVIDER_TTL_S * 1_000, threshold: (PROVIDER_TTL_S * 1_000) / 2, interval: 5 * 60_000 },
+	});
+}
+
+export function createDht(dht: KadDHT, self: MachineId): Dht {
+	return {
+		async provide(key, signal) {
+			await drain(dht.provide(cidOf(key), { signal: bounded(signal) }));
+		},
+		async unprovide(key) {
+			await dht.cancelReprovide(cidOf(key));
+		},
+		async findProviders(key, signal) {
+			const found = new Set<MachineId>();
+			await untilAborted(bounded(signal), async (bound) => {
+				for await (const event of dht.findProviders(cidOf(key), { signal: bound })) {
+					if (event.name === 'PROVIDER') for (const { id } of event.providers) found.add(id.toString() as MachineId);
+				}
+			});
+			found.delete(self);
+			return [...found];
+		},
+		async put(key, value, signal) {
+			await drain(dht.put(new TextEncoder().encode(key), value, { signal: bounded(signal) }));
+		},
+		async get(key, signal) {
+			let best: Uint8Array | undefined;
+			await untilAborted(bounded(signal), async (bound) => {
+				for await (const event of dht.get(new TextEncoder().encode(key), { signal: bound })) {
+					if (event.name === 'VALUE') best = event.value;
+				}
+			});
+			return best;
+		},
+	};
+}
+
+function bounded(signal: AbortSignal | undefined): AbortSignal {
+	const limit = AbortSignal.timeout(OPERATION_MS);
+	return signal === undefined ? limit : AbortSignal.any([signal, limit]);
+}
+
+/** A search that is cut short has found what it has found; one that finds nothing throws `NotFoundError`. */
+async function untilAborted(signal: AbortSignal, search: (signal: AbortSignal) => Promise<void>): Promise<void> {
+	try {
+		await search(signal);
+	} catch (error) {
+		if (!signal.aborted && (error as Error).name !== 'NotFoundError') throw error;
+	}
+}
+
+async function drain(events: AsyncIterable<unknown>): Promise<void> {
+	for await (const _event of events) {
+		// Each event is one step of the query; only its end matters here.
+	}
+}
+
+function cidOf(key: Uint8Array): CID {
+	return CID.createV1(RAW_CODEC, createDigest(SHA2_256, key));
+}

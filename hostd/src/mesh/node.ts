@@ -1,0 +1,284 @@
+/**
+ * One host in its mesh, over any transport: sessions with the others, who is present, tenders by gossip, leases and
+ * provider records in the DHT. A host without others is a mesh of one.
+ */
+import { isMeshError, MeshError } from '@beemesh/sdk/errors';
+import type { Signer } from '@beemesh/sdk/identity';
+import { createRpcNode, type RpcNode, type Session, type Transport } from '@beemesh/sdk/streams';
+import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
+import type { MachineId, Presence, WorkloadId } from '@beemesh/sdk/wire';
+import { Announcer, type PresenceSource } from './announcer.ts';
+import { type Alarm, type Clock, createAlarm } from './clock.ts';
+import { Connector } from './connector.ts';
+import { createPresenceTable, type HostEvent } from './core/presence.ts';
+import { createHello, type MachinePrincipal, meshHash, openPresence } from './hello.ts';
+import { type Lease, LEASE_TTL_MS, leaseKey, openLease, providerKey, signLease } from './lease.ts';
+import type { Dht, Gossip, GossipHandler, Verdict } from './ports.ts';
+
+const RPC_PROTOCOL = '/beemesh/m/rpc/1';
+const PRESENCE_CHANNEL = 'presence';
+/** Provider lookups within this time share one answer: they cost the whole neighbourhood a message. */
+const PROVIDERS_CACHE_MS = 2_000;
+const PROVIDERS_CACHED_MAX = 1_024;
+
+export interface MeshNode extends AsyncDisposable {
+	readonly machineId: MachineId;
+	readonly mesh: string;
+	readonly rpc: RpcNode<MachinePrincipal>;
+	/** Multiaddrs with `/p2p/`, at which others reach this host. */
+	addresses(): readonly string[];
+	/** Everyone present now, this host first. */
+	hosts(): readonly Presence[];
+	onHosts(listener: (event: HostEvent) => void): Disposable;
+	/** Publishes a tender; the hosts it went to directly. */
+	publishTender(scope: string, envelope: Uint8Array): Promise<ReadonlySet<MachineId>>;
+	/** Verify in the handler: its verdict decides whether the tender is passed on. */
+	onTender(scope: string, handler: GossipHandler): Disposable;
+	/** Best effort: says that this host deploys a slot. */
+	putLease(lease: Omit<Lease, 'machineId' | 'ts'>): Promise<void>;
+	/** Somebody's living lease of a slot, if the DHT knows one in time. */
+	findLease(slot: Pick<Lease, 'wid' | 'slot' | 'gen'>, signal: AbortSignal): Promise<(Lease & { readonly untilMs: number }) | undefined>;
+	/** This host runs pods of this workload or owner. Idempotent. */
+	provide(kind: 'workload' | 'owner', id: string): Promise<void>;
+	unprovide(kind: 'workload' | 'owner', id: string): Promise<void>;
+	/** Other hosts that said so. Hints; up to 2 s old. */
+	findProviders(kind: 'workload' | 'owner', id: string, signal?: AbortSignal): Promise<readonly MachineId[]>;
+	/** Tells the others at once of a change that cannot wait, such as leaving. */
+	announce(): void;
+}
+
+export interface MeshNodeOptions {
+	readonly transport: Transport;
+	readonly gossip: Gossip;
+	readonly dht: Dht;
+	readonly signer: Signer;
+	/** Name of the mesh; hosts of another one are refused. */
+	readonly mesh: string;
+	readonly name: string;
+	readonly labels: Readonly<Record<string, string>>;
+	/** Multiaddrs ending in `/p2p/<machine id>`. This host's own is skipped, so all hosts can have one list. */
+	readonly join: readonly string[];
+	readonly presence: PresenceSource;
+	readonly logger: Logger;
+	readonly metrics: Metrics;
+	readonly clock: Clock;
+	readonly random: () => number;
+}
+
+class Node implements MeshNode {
+	readonly machineId: MachineId;
+	readonly mesh: string;
+	readonly rpc: RpcNode<MachinePrincipal>;
+	readonly #options: MeshNodeOptions;
+	readonly #topic: string;
+	readonly #table = createPresenceTable();
+	readonly #listeners = new Set<(event: HostEvent) => void>();
+	readonly #announcer: Announcer;
+	readonly #connector: Connector;
+	readonly #alarm: Alarm;
+	readonly #subscriptions: Disposable[];
+	readonly #provided = new Set<string>();
+	readonly #lookups = new Map<string, { readonly untilMs: number; readonly found: Promise<readonly MachineId[]> }>();
+	#closed = false;
+
+	constructor(options: MeshNodeOptions) {
+		const { transport, gossip, clock, logger, mesh } = options;
+		this.#options = options;
+		this.machineId = transport.peerId as MachineId;
+		this.mesh = mesh;
+		this.#topic = `/beemesh/m/${meshHash(mesh)}`;
+		const joins = options.join.map(parseJoin);
+		this.rpc = createRpcNode<MachinePrincipal>({
+			transport,
+			protocol: RPC_PROTOCOL,
+			exchange: createHello({ mesh, presence: () => this.#announcer.envelope(), nowMs: () => clock.nowMs() }),
+			onFailure: ({ error, what }) => logger.error('a call from another host failed here', { what, error }),
+		});
+		this.#connector = new Connector({ machineId: this.machineId, rpc: this.rpc, clock, logger, random: options.random });
+		this.#alarm = createAlarm(clock, () => this.#tell(this.#table.expire(clock.nowMs())));
+		this.#subscriptions = [
+			this.rpc.onSession((session) => this.#onSession(session)),
+			this.rpc.services.onNotify(PRESENCE_CHANNEL, (envelope) => void this.#receivePresence(envelope)),
+			gossip.subscribe(`${this.#topic}/presence`, (envelope) => this.#receivePresence(envelope)),
+		];
+		this.#announcer = new Announcer({
+			machineId: this.machineId,
+			name: options.name,
+			labels: options.labels,
+			addresses: () => transport.addresses(),
+			source: options.presence,
+			signer: options.signer,
+			clock,
+			send: (envelope) => void this.#sendPresence(envelope),
+		});
+		for (const { machineId, address } of joins) this.#connector.bootstrap(machineId, address);
+	}
+
+	addresses(): readonly string[] {
+		return this.#options.transport.addresses();
+	}
+
+	hosts(): readonly Presence[] {
+		return [this.#announcer.presence(), ...this.#table.present()];
+	}
+
+	onHosts(listener: (event: HostEvent) => void): Disposable {
+		this.#listeners.add(listener);
+		return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+	}
+
+	publishTender(scope: string, envelope: Uint8Array): Promise<ReadonlySet<MachineId>> {
+		return this.#options.gossip.publish(`${this.#topic}/tender/${scope}`, envelope);
+	}
+
+	onTender(scope: string, handler: GossipHandler): Disposable {
+		return this.#options.gossip.subscribe(`${this.#topic}/tender/${scope}`, handler);
+	}
+
+	async putLease(lease: Omit<Lease, 'machineId' | 'ts'>): Promise<void> {
+		const { clock, dht, signer } = this.#options;
+		const signed = signLease({ ...lease, machineId: this.machineId, ts: clock.nowMs() }, signer);
+		// A renewal that takes longer than the lease lives is of no use.
+		await dht.put(leaseKey(lease), signed, AbortSignal.timeout(LEASE_TTL_MS));
+	}
+
+	async findLease(slot: { wid: WorkloadId; slot: number; gen: number }, signal: AbortSignal) {
+		const { clock, dht } = this.#options;
+		const key = leaseKey(slot);
+		const envelope = await dht.get(key, signal);
+		if (envelope === undefined) return undefined;
+		const lease = openLease(key, envelope, clock.nowMs());
+		const untilMs = lease.ts + LEASE_TTL_MS;
+		return untilMs > clock.nowMs() && lease.machineId !== this.machineId ? { ...lease, untilMs } : undefined;
+	}
+
+	async provide(kind: 'workload' | 'owner', id: string): Promise<void> {
+		const name = `${kind}/${id}`;
+		if (this.#provided.has(name)) return;
+		this.#provided.add(name);
+		try {
+			await this.#options.dht.provide(providerKey(this.mesh, kind, id));
+		} catch (error) {
+			this.#provided.delete(name);
+			throw error;
+		}
+	}
+
+	async unprovide(kind: 'workload' | 'owner', id: string): Promise<void> {
+		if (!this.#provided.delete(`${kind}/${id}`)) return;
+		await this.#options.dht.unprovide(providerKey(this.mesh, kind, id));
+	}
+
+	async findProviders(kind: 'workload' | 'owner', id: string, signal?: AbortSignal): Promise<readonly MachineId[]> {
+		const { clock, dht } = this.#options;
+		const nowMs = clock.nowMs();
+		const name = `${kind}/${id}`;
+		const cached = this.#lookups.get(name);
+		if (cached !== undefined && nowMs < cached.untilMs) return cached.found;
+		if (this.#lookups.size >= PROVIDERS_CACHED_MAX) this.#lookups.clear();
+		const found = dht.findProviders(providerKey(this.mesh, kind, id), signal);
+		this.#lookups.set(name, { untilMs: nowMs + PROVIDERS_CACHE_MS, found });
+		found.catch(() => this.#lookups.delete(name));
+		return found;
+	}
+
+	announce(): void {
+		this.#announcer.announceSoon();
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		if (this.#closed) return;
+		this.#closed = true;
+		this.#connector.close();
+		this.#alarm.set(undefined);
+		const goodbye = this.#announcer.goodbye();
+		for (const session of this.rpc.sessions()) session.notify(PRESENCE_CHANNEL, goodbye);
+		for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+		await this.rpc[Symbol.asyncDispose]();
+		await this.#options.transport[Symbol.asyncDispose]();
+	}
+
+	#onSession(session: Session<MachinePrincipal>): void {
+		const { machineId, envelope } = session.principal;
+		this.#options.logger.debug('session with host', { machineId });
+		const events = this.#accept(session.principal.presence, envelope);
+		// Introduce everybody to each other at once; gossip would take until its next round.
+		for (const known of this.#table.envelopes()) if (known !== envelope) session.notify(PRESENCE_CHANNEL, known);
+		if (events?.some(({ type }) => type === 'up')) {
+			for (const other of this.rpc.sessions()) if (other !== session) other.notify(PRESENCE_CHANNEL, envelope);
+		}
+		session.onClose((error) => {
+			if (this.#closed || this.rpc.get(machineId) !== undefined) return;
+			this.#options.logger.debug('session with host ended', { machineId, error });
+			this.#tell(this.#table.suspect(machineId, this.#options.clock.nowMs()));
+		});
+	}
+
+	#receivePresence(envelope: Uint8Array): Verdict {
+		if (this.#closed) return 'ignore';
+		let presence: Presence;
+		try {
+			presence = openPresence(envelope, this.#options.clock.nowMs());
+		} catch (error) {
+			this.#options.logger.debug('presence refused', { error });
+			return isMeshError(error) ? 'reject' : 'ignore';
+		}
+		return this.#accept(presence, envelope) === undefined ? 'ignore' : 'accept';
+	}
+
+	#accept(presence: Presence, envelope: Uint8Array): readonly HostEvent[] | undefined {
+		if (presence.machineId === this.machineId) return undefined;
+		const events = this.#table.accept(presence, envelope, this.#options.clock.nowMs());
+		if (events === undefined) return undefined;
+		this.#tell(events);
+		if (this.#table.get(presence.machineId) !== undefined) {
+			const isUp = events.some(({ type }) => type === 'up');
+			this.#connector.want(presence.machineId, presence.addresses, isUp);
+		}
+		return events;
+	}
+
+	#tell(events: readonly HostEvent[]): void {
+		const { logger, metrics } = this.#options;
+		this.#alarm.set(this.#table.nextDeadlineMs());
+		for (const event of events) {
+			if (event.type === 'up') {
+				logger.info('host is up', { machineId: event.presence.machineId, name: event.presence.name });
+			} else if (event.type === 'down') {
+				logger.info('host is down', { machineId: event.machineId, reason: event.reason });
+				if (event.reason === 'left') this.#connector.forget(event.machineId);
+				else this.#connector.lost(event.machineId);
+			}
+			if (event.type !== 'changed') {
+				metrics.count('beemesh_host_events_total', { type: event.type });
+				metrics.gauge('beemesh_hosts', this.#table.present().length + 1);
+			}
+			for (const listener of [...this.#listeners]) listener(event);
+		}
+	}
+
+	async #sendPresence(envelope: Uint8Array): Promise<void> {
+		const { gossip, logger } = this.#options;
+		let reached: ReadonlySet<MachineId> = new Set();
+		try {
+			reached = await gossip.publish(`${this.#topic}/presence`, envelope);
+		} catch (error) {
+			logger.debug('gossip took no presence: telling each host', { error });
+		}
+		for (const session of this.rpc.sessions()) {
+			if (!reached.has(session.principal.machineId)) session.notify(PRESENCE_CHANNEL, envelope);
+		}
+	}
+}
+
+function parseJoin(address: string): { machineId: MachineId; address: string } {
+	const match = /\/p2p\/([1-9A-HJ-NP-Za-km-z]+)$/.exec(address);
+	if (match === null) {
+		throw new MeshError('invalid_input', `join: '${address}' names no host: write …/p2p/<machine id>, as \`beectl get hosts -o wide\` shows it`);
+	}
+	return { machineId: match[1] as MachineId, address };
+}
+
+export function createNode(options: MeshNodeOptions): MeshNode {
+	return new Node(options);
+}

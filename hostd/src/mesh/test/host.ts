@@ -1,0 +1,73 @@
+/** A real host on loopback QUIC, as far as the mesh goes. */
+import { createKeyPair, type KeyPair } from '@beemesh/sdk/identity';
+import { createLogger, silentLogger, silentMetrics } from '@beemesh/sdk/telemetry';
+import type { Presence } from '@beemesh/sdk/wire';
+import { createMeshNode, type MeshNode, type PresenceSource } from '../index.ts';
+
+const NOTHING = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0 };
+
+export interface TestHost extends AsyncDisposable {
+	readonly node: MeshNode;
+	readonly key: KeyPair;
+	/** Changes what the host says of itself. */
+	set(change: Partial<Presence>): void;
+}
+
+export function presenceSource(): PresenceSource & { set(change: Partial<Presence>): void } {
+	const listeners = new Set<() => void>();
+	let now = { runtime: 'memory', version: '0.0.0', capacity: NOTHING, free: NOTHING, pods: 0, leaving: false };
+	return {
+		current: () => now,
+		onChange(listener) {
+			listeners.add(listener);
+			return () => void listeners.delete(listener);
+		},
+		set(change) {
+			now = { ...now, ...change };
+			for (const listener of listeners) listener();
+		},
+	};
+}
+
+export async function startHost(options: {
+	readonly name: string;
+	readonly mesh?: string;
+	readonly join?: readonly string[];
+	readonly seed?: Uint8Array;
+	readonly port?: number;
+}): Promise<TestHost> {
+	const key = createKeyPair(options.seed);
+	const source = presenceSource();
+	const node = await createMeshNode({
+		seed: key.seed,
+		mesh: options.mesh ?? 'test',
+		name: options.name,
+		labels: { name: options.name },
+		listen: [`/ip4/127.0.0.1/udp/${options.port ?? 0}/quic-v1`],
+		join: options.join ?? [],
+		presence: source,
+		logger: testLogger(options.name),
+		metrics: silentMetrics,
+	});
+	return { node, key, set: (change) => source.set(change), [Symbol.asyncDispose]: () => node[Symbol.asyncDispose]() };
+}
+
+/** Silent, unless `BEEMESH_TEST_LOG` asks for a level. */
+export function testLogger(host: string) {
+	const level = process.env.BEEMESH_TEST_LOG;
+	if (level !== 'debug' && level !== 'info') return silentLogger;
+	return createLogger({ level, format: 'text', sink: (line) => console.error(line), nowMs: Date.now, fields: { host } });
+}
+
+/** Resolves when the condition holds, looking again at each change of who is present. */
+export function whenHosts(node: MeshNode, holds: (hosts: readonly Presence[]) => boolean): Promise<void> {
+	return new Promise((resolve) => {
+		const look = (): void => {
+			if (!holds(node.hosts())) return;
+			subscription[Symbol.dispose]();
+			resolve();
+		};
+		const subscription = node.onHosts(look);
+		look();
+	});
+}
