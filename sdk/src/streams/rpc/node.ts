@@ -18,7 +18,7 @@ export interface RpcNodeOptions<P> extends ServicesOptions {
 	/** Protocol ID of the transport's streams, e.g. `/beemesh/m/rpc/1.0.0`. */
 	readonly protocol: string;
 	readonly exchange: HelloExchange<P>;
-	/** Default: ping after 500 ms of silence, gone after two unanswered. `false`: trust the transport. */
+	/** Default: a ping after 500 ms of silence, the verdict after 1 s. `false`: trust the transport. */
 	readonly heartbeats?: Partial<Heartbeats> | false;
 }
 
