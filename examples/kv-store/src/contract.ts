@@ -9,7 +9,7 @@ import { LIMITS } from './limits.ts';
 const keySchema = v.pipe(v.string(), v.minLength(1, 'a key is at least one byte'), v.maxBytes(LIMITS.keyBytesMax));
 const prefixSchema = v.pipe(v.string(), v.maxBytes(LIMITS.keyBytesMax));
 const revSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const bytesSchema = v.instance(Uint8Array);
+const bytesSchema = v.custom<Uint8Array>((input) => input instanceof Uint8Array, 'a value is bytes');
 const valueSchema = v.pipe(
 	bytesSchema,
 	v.check((value) => value.byteLength <= LIMITS.valueBytesMax, `a value is at most ${LIMITS.valueBytesMax} bytes`),
@@ -23,13 +23,15 @@ const entrySchema = v.strictObject({ key: v.string(), value: bytesSchema, rev: r
 const changeSchema = v.strictObject({ key: v.string(), value: v.exactOptional(bytesSchema), rev: revSchema });
 
 const statusSchema = v.strictObject({
-	self: v.strictObject({ id: v.number(), replica: v.string() }),
+	self: v.strictObject({ id: v.number(), replica: v.string(), name: v.string() }),
 	role: v.picklist(['leader', 'follower', 'candidate', 'learner']),
 	term: v.number(),
 	leader: v.exactOptional(v.number()),
 	commitIndex: v.number(),
 	hasQuorum: v.boolean(),
-	members: v.array(v.strictObject({ id: v.number(), voter: v.boolean(), replica: v.exactOptional(v.string()) })),
+	members: v.array(
+		v.strictObject({ id: v.number(), name: v.string(), voter: v.boolean(), replica: v.exactOptional(v.string()) }),
+	),
 });
 
 export type KvEntry = v.InferOutput<typeof entrySchema>;

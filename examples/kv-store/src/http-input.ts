@@ -1,6 +1,6 @@
 /** What a request says, checked: keys, prefixes, revisions and preconditions out of paths, queries and headers. */
 import type { IncomingMessage } from 'node:http';
-import { badRequest, Problem } from './http-kit/index.ts';
+import { badRequest, Problem } from './kit/index.ts';
 import { LIMITS } from './limits.ts';
 import type { WriteOptions } from './store.ts';
 

@@ -6,7 +6,7 @@ import { openEvents } from '../test/events.ts';
 import { describesKvOverHttp, raw } from '../test/http-contract.ts';
 import { MemoryStore } from '../test/memory-store.ts';
 import { kvHttp } from './http.ts';
-import { type HttpServer, listen } from './http-kit/index.ts';
+import { type HttpServer, listen } from './kit/index.ts';
 
 interface Served {
 	readonly store: MemoryStore;

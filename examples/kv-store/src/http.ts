@@ -5,10 +5,10 @@
 import type { RequestListener } from 'node:http';
 import { isMeshError } from '@beemesh/sdk';
 import type { Logger } from '@beemesh/sdk/telemetry';
-import { afterOf, keyOf, limitOf, preconditionOf, prefixOf, staleOf, watchStartOf } from './http-input.ts';
-import { Problem, readBody, router, type SseEvent, sendBytes, sendEvents, sendJson } from './http-kit/index.ts';
+import { prefixOf, watchStartOf } from './http-input.ts';
 import { jsonValue } from './json-value.ts';
-import { LIMITS } from './limits.ts';
+import { keyRoutes } from './key-routes.ts';
+import { Problem, router, type SseEvent, sendEvents, sendJson } from './kit/index.ts';
 import type { Change, Store } from './store.ts';
 
 export interface HttpConfig {
@@ -20,46 +20,7 @@ export interface HttpConfig {
 export function kvHttp(store: Store, draining: AbortSignal, log: Logger, config: HttpConfig): RequestListener {
 	return router(
 		[
-			{
-				path: '/v1/kv/',
-				query: ['stale'],
-				methods: {
-					async GET({ res, tail, query }) {
-						const key = keyOf(tail);
-						const entry = await store.get(key, staleOf(query));
-						if (entry === undefined) throw noSuchKey(key);
-						const rev = String(entry.rev);
-						sendBytes(res, 200, entry.value, {
-							'content-type': 'application/octet-stream',
-							'x-rev': rev,
-							etag: `"${rev}"`,
-						});
-					},
-					async PUT({ req, res, tail }) {
-						const [key, precondition] = [keyOf(tail), preconditionOf(req)];
-						const rev = await store.put(key, await readBody(req, LIMITS.valueBytesMax), precondition);
-						sendJson(res, 200, { rev }, { etag: `"${rev}"` });
-					},
-					async DELETE({ req, res, tail }) {
-						const key = keyOf(tail);
-						const rev = await store.delete(key, preconditionOf(req));
-						if (rev === undefined) throw noSuchKey(key);
-						sendJson(res, 200, { deleted: true, rev });
-					},
-				},
-			},
-			{
-				path: '/v1/kv',
-				query: ['prefix', 'limit', 'after', 'stale'],
-				methods: {
-					async GET({ res, query }) {
-						const options = { limit: limitOf(query), ...afterOf(query), ...staleOf(query) };
-						const page = await store.list(prefixOf(query), options);
-						const items = page.items.map(({ key, rev, value }) => ({ key, rev, ...jsonValue(value) }));
-						sendJson(res, 200, { items, rev: page.rev, ...(page.next === undefined ? {} : { next: page.next }) });
-					},
-				},
-			},
+			...keyRoutes('/v1/kv', store),
 			{
 				path: '/v1/watch',
 				query: ['prefix', 'from'],
@@ -105,10 +66,6 @@ export function kvHttp(store: Store, draining: AbortSignal, log: Logger, config:
 		],
 		{ failed: (req, error) => log.error('request failed', { method: req.method, url: req.url, error }) },
 	);
-}
-
-function noSuchKey(key: string): Problem {
-	return new Problem(404, 'not_found', `there is no key '${key}'`);
 }
 
 async function watch(

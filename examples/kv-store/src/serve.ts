@@ -1,6 +1,6 @@
 /** The typed contract over a store: what other workloads of the mesh call. */
 import { fail, type Impl } from '@beemesh/sdk';
-import type { KvChange, KvContract } from './contract.ts';
+import type { KvContract } from './contract.ts';
 import { LIMITS } from './limits.ts';
 import type { Store } from './store.ts';
 
@@ -20,12 +20,13 @@ export function kvService(store: Store): Impl<KvMethods> {
 			return rev === undefined ? {} : { rev };
 		},
 		async list({ prefix, limit = LIMITS.listItemsDefault, ...options }) {
-			return store.list(prefix, { ...options, limit });
+			const page = await store.list(prefix, { ...options, limit });
+			return { ...page, items: [...page.items] };
 		},
 		async *watch({ prefix, from }, { signal }) {
 			const changes = await store.watch(prefix, from === undefined ? { signal } : { from, signal });
 			yield {};
-			for await (const change of changes) yield { change: change satisfies KvChange };
+			for await (const change of changes) yield { change };
 			if (!signal.aborted) fail('exhausted', 'the stream of changes ended; watch again from the last revision seen');
 		},
 		async status() {

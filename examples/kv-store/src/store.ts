@@ -39,6 +39,8 @@ export type Role = 'leader' | 'follower' | 'candidate' | 'learner';
 export interface Member {
 	/** The member's number in its Raft group. */
 	readonly id: number;
+	/** What people call it, such as kv-store-0. */
+	readonly name: string;
 	readonly voter: boolean;
 	/** The replica behind it, when it is known here. */
 	readonly replica?: string;
@@ -46,7 +48,7 @@ export interface Member {
 
 export interface Status {
 	/** This replica. */
-	readonly self: { readonly id: number; readonly replica: string };
+	readonly self: { readonly id: number; readonly replica: string; readonly name: string };
 	readonly role: Role;
 	readonly term: number;
 	/** The leader's member id, when this replica knows one. */
@@ -57,7 +59,7 @@ export interface Status {
 }
 
 /** Failures are the mesh's errors: `no_quorum`, `unknown_outcome`, `conflict`, … */
-export interface Store {
+export interface KeyStore {
 	get(key: string, options?: ReadOptions): Promise<Entry | undefined>;
 	/** The revision of the change. */
 	put(key: string, value: Uint8Array, options?: WriteOptions): Promise<number>;
@@ -65,10 +67,17 @@ export interface Store {
 	delete(key: string, options?: WriteOptions): Promise<number | undefined>;
 	/** A page of entries in the order of their keys. */
 	list(prefix: string, options: ReadOptions & { readonly after?: string; readonly limit: number }): Promise<Page>;
+}
+
+/** What one replica of kv-store holds: the keys, their changes, and its part in the group. */
+export interface Store extends KeyStore {
 	/**
 	 * Changes in order, from revision `from` on, or only new ones; resolves once it listens. Rejects with
 	 * `compacted` in `details.reason` when changes since `from` are no longer kept.
 	 */
-	watch(prefix: string, options: { readonly from?: number; readonly signal: AbortSignal }): Promise<AsyncIterable<Change>>;
+	watch(
+		prefix: string,
+		options: { readonly from?: number; readonly signal: AbortSignal },
+	): Promise<AsyncIterable<Change>>;
 	status(): Status;
 }

@@ -21,11 +21,17 @@ export async function openEvents(url: string, headers: Record<string, string> = 
 	const blocks = readBlocks(answer.body);
 	const next = async (): Promise<ReceivedEvent | undefined> => {
 		for await (const block of { [Symbol.asyncIterator]: () => ({ next: () => blocks.next() }) }) {
-			const fields = new Map(block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]));
+			const fields = new Map(
+				block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
+			);
 			if (fields.has('')) comments++;
 			const data = fields.get('data');
 			if (data === undefined) continue;
-			return { id: fields.get('id'), event: fields.get('event') ?? 'message', data: JSON.parse(data) as Record<string, unknown> };
+			return {
+				id: fields.get('id'),
+				event: fields.get('event') ?? 'message',
+				data: JSON.parse(data) as Record<string, unknown>,
+			};
 		}
 		return undefined;
 	};

@@ -41,7 +41,8 @@ export function describesKvOverHttp(urls: () => readonly string[]): void {
 	const put = async (key: string, body: Uint8Array | string, headers: Record<string, string> = {}) =>
 		raw(url(), 'PUT', `/v1/kv/${encodeURIComponent(key)}`, { body, headers });
 	const get = async (key: string, query = '') => raw(url(), 'GET', `/v1/kv/${encodeURIComponent(key)}${query}`);
-	const revOf = async (answer: Promise<{ json: () => Record<string, unknown> }>) => Number((await answer).json()['rev']);
+	const revOf = async (answer: Promise<{ json: () => Record<string, unknown> }>) =>
+		Number((await answer).json()['rev']);
 
 	it('returns the bytes that were put, with their revision', async () => {
 		const key = newKey();
@@ -125,7 +126,9 @@ export function describesKvOverHttp(urls: () => readonly string[]): void {
 		expect(lost.status).to.equal(412);
 		expect(lost.json()).to.include({ code: 'conflict', rev: now });
 		expect((await get(key)).body.toString()).to.equal('2');
-		const kept = await raw(url(), 'DELETE', `/v1/kv/${encodeURIComponent(key)}`, { headers: { 'if-match': String(rev) } });
+		const kept = await raw(url(), 'DELETE', `/v1/kv/${encodeURIComponent(key)}`, {
+			headers: { 'if-match': String(rev) },
+		});
 		expect([kept.status, kept.json()['rev']]).to.deep.equal([412, now]);
 	});
 
@@ -186,7 +189,11 @@ export function describesKvOverHttp(urls: () => readonly string[]): void {
 		const limit = 512 * 1024;
 		expect((await put(key, new Uint8Array(limit))).status).to.equal(200);
 		const announced = await put(key, new Uint8Array(limit + 1));
-		expect([announced.status, announced.json()['code'], announced.json()['limit']]).to.deep.equal([413, 'too_large', limit]);
+		expect([announced.status, announced.json()['code'], announced.json()['limit']]).to.deep.equal([
+			413,
+			'too_large',
+			limit,
+		]);
 		const headers = { 'transfer-encoding': 'chunked' };
 		const streamed = await put(key, new Uint8Array(4 * limit), headers);
 		expect([streamed.status, streamed.json()['code']]).to.deep.equal([413, 'too_large']);
@@ -259,7 +266,11 @@ export function describesKvOverHttp(urls: () => readonly string[]): void {
 			['put', '/w==', 'base64'],
 			['delete', undefined, undefined],
 		]);
-		expect(seen[0]).to.deep.equal({ id: String(first), event: 'put', data: { key: `${prefix}a`, rev: first, value: 'one' } });
+		expect(seen[0]).to.deep.equal({
+			id: String(first),
+			event: 'put',
+			data: { key: `${prefix}a`, rev: first, value: 'one' },
+		});
 		expect(seen[2]?.data['rev']).to.equal(gone.json()['rev']);
 
 		const again = await openEvents(`${url()}${path}`, { 'last-event-id': String(first) });
@@ -275,7 +286,9 @@ export function describesKvOverHttp(urls: () => readonly string[]): void {
 		await put(`${prefix}a`, '1');
 		const listed = (await raw(url(), 'GET', `/v1/kv?prefix=${encodeURIComponent(prefix)}`)).json();
 		const rev = await revOf(put(`${prefix}b`, '2'));
-		const live = await openEvents(`${url()}/v1/watch?prefix=${encodeURIComponent(prefix)}&from=${Number(listed['rev']) + 1}`);
+		const live = await openEvents(
+			`${url()}/v1/watch?prefix=${encodeURIComponent(prefix)}&from=${Number(listed['rev']) + 1}`,
+		);
 		expect((await live.next()).id).to.equal(String(rev));
 		live.close();
 	});

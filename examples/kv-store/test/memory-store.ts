@@ -2,7 +2,7 @@
  * The store's interface over a plain map, for tests of what stands on it: HTTP and the typed contract. It forgets
  * changes older than `keep`, and fails on request as a real group does.
  */
-import { MeshError, type MeshCode } from '../../../sdk/src/errors.ts';
+import { type MeshCode, MeshError } from '../../../sdk/src/errors.ts';
 import type { Change, Entry, Page, ReadOptions, Status, Store, WriteOptions } from '../src/store.ts';
 
 export class MemoryStore implements Store {
@@ -40,7 +40,9 @@ export class MemoryStore implements Store {
 
 	async list(prefix: string, options: ReadOptions & { after?: string; limit: number }): Promise<Page> {
 		if (options.stale !== true) this.#mayFail();
-		const keys = [...this.#entries.keys()].filter((key) => key.startsWith(prefix) && key > (options.after ?? '')).sort();
+		const keys = [...this.#entries.keys()]
+			.filter((key) => key.startsWith(prefix) && key > (options.after ?? ''))
+			.sort();
 		const items = keys.slice(0, options.limit).map((key) => this.#entries.get(key) as Entry);
 		const last = items.at(-1);
 		return { items, rev: this.#rev, ...(keys.length > items.length && last !== undefined ? { next: last.key } : {}) };
@@ -72,13 +74,13 @@ export class MemoryStore implements Store {
 	status(): Status {
 		const hasQuorum = this.failure !== 'no_quorum';
 		return {
-			self: { id: 1, replica: 'memory' },
+			self: { id: 1, replica: 'memory', name: 'kv-store-0' },
 			role: hasQuorum ? 'leader' : 'candidate',
 			term: 1,
 			...(hasQuorum ? { leader: 1 } : {}),
 			commitIndex: this.#rev,
 			hasQuorum,
-			members: [{ id: 1, voter: true, replica: 'memory' }],
+			members: [{ id: 1, name: 'kv-store-0', voter: true, replica: 'memory' }],
 		};
 	}
 

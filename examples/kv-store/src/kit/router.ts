@@ -49,7 +49,9 @@ async function dispatch(routes: readonly Route[], req: IncomingMessage, res: Ser
 	const url = req.url ?? '/';
 	const mark = url.indexOf('?');
 	const path = mark < 0 ? url : url.slice(0, mark);
-	const route = routes.find((r) => (r.path.length > 1 && r.path.endsWith('/') ? path.startsWith(r.path) : path === r.path));
+	const route = routes.find((r) =>
+		r.path.length > 1 && r.path.endsWith('/') ? path.startsWith(r.path) : path === r.path,
+	);
 	if (route === undefined) throw new Problem(404, 'not_found', `nothing is served at ${path}`);
 	const method = req.method === 'HEAD' && route.methods.HEAD === undefined ? 'GET' : (req.method ?? 'GET');
 	const handler = Object.hasOwn(route.methods, method) ? route.methods[method] : undefined;
@@ -85,7 +87,12 @@ function checkedQuery(text: string, known: readonly string[]): URLSearchParams {
 }
 
 /** Answers with JSON. A HEAD request gets the headers only. */
-export function sendJson(res: ServerResponse, status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): void {
+export function sendJson(
+	res: ServerResponse,
+	status: number,
+	body: unknown,
+	headers: Readonly<Record<string, string>> = {},
+): void {
 	const bytes = Buffer.from(`${JSON.stringify(body)}\n`);
 	sendBytes(res, status, bytes, { 'content-type': 'application/json; charset=utf-8', ...headers });
 }
