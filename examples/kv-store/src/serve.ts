@@ -6,7 +6,7 @@ import type { Store } from './store.ts';
 
 type KvMethods = (typeof KvContract)['methods'];
 
-export function kvService(store: Store): Impl<KvMethods> {
+export function kvService(store: Store): Impl<KvMethods, { readonly signal: AbortSignal }> {
 	return {
 		async get({ key, ...options }) {
 			const entry = await store.get(key, options);

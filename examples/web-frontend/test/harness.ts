@@ -96,7 +96,7 @@ export async function startFrontend(): Promise<Frontend> {
 /** The contract's handlers, called without a network in between. */
 function inProcess(store: MemoryStore): Pick<KvClient, 'get' | 'put' | 'delete' | 'list' | 'watch'> {
 	const impl = kvService(store);
-	const context = (signal = new AbortController().signal) => ({ signal }) as Parameters<typeof impl.get>[1];
+	const context = (signal = new AbortController().signal) => ({ signal });
 	return {
 		get: async (input) => impl.get(input, context()),
 		put: async (input) => impl.put(input, context()),

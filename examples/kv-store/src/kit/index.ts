@@ -3,6 +3,7 @@ export { parseAddress, podAddress } from './address.ts';
 export { readBody } from './body.ts';
 export { addressFlag, parseFlags, UsageError } from './flags.ts';
 export { badRequest, Problem, type ProblemCode } from './problem.ts';
+export { aborted, programLog, runProgram, stopRequested } from './program.ts';
 export { type Exchange, type Handler, type Route, router, sendBytes, sendJson } from './router.ts';
 export { type HttpAddress, type HttpServer, listen } from './server.ts';
 export { type SseEvent, type SseOptions, sendEvents } from './sse.ts';
