@@ -23,10 +23,14 @@ console.log('\ncheck passed');
 function importDirections(): void {
 	const rooms = ['sdk/src', 'hostd/src', 'beectl/src', 'examples/kv-store/src', 'examples/web-frontend/src'];
 	const files = rooms.flatMap((room) => globSync(`${room}/**/*.ts`, { cwd: root }));
-	const result = spawnSync(bin('depcruise'), ['--config', '.dependency-cruiser.cjs', '--output-type', 'err-long', ...rooms], {
-		cwd: root,
-		encoding: 'utf8',
-	});
+	const result = spawnSync(
+		bin('depcruise'),
+		['--config', '.dependency-cruiser.cjs', '--output-type', 'err-long', ...rooms],
+		{
+			cwd: root,
+			encoding: 'utf8',
+		},
+	);
 	const output = `${result.stdout}${result.stderr}`;
 	const cruised = Number(/(\d+) modules/.exec(output)?.[1] ?? 0);
 	report('import directions', result.status === 0 && cruised >= files.length, output);

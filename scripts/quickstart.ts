@@ -9,8 +9,8 @@ import { parseArgs } from 'node:util';
 import { createBeectl } from './quickstart/beectl.ts';
 import { check } from './quickstart/check.ts';
 import { type Host, type HostSettings, startHost } from './quickstart/hosts.ts';
-import { podmanSettings, processSettings } from './quickstart/runtimes.ts';
 import { claimRunDir, endEverything, RUN_DIR } from './quickstart/processes.ts';
+import { podmanSettings, processSettings } from './quickstart/runtimes.ts';
 
 const HELP = `npm run quickstart -- [options]
 
@@ -82,7 +82,8 @@ async function quickstart(): Promise<void> {
 	const first = await startHost('host-1', [], settings);
 	const others = Array.from({ length: hostCount - 1 }, (_, i) => startHost(`host-${i + 2}`, [first.address], settings));
 	const hosts: Host[] = [first, ...(await Promise.all(others))];
-	for (const host of hosts) say(`  ${host.name}  pid ${host.pid}  ${host.address}  in ${Math.round(host.startedInMs)} ms`);
+	for (const host of hosts)
+		say(`  ${host.name}  pid ${host.pid}  ${host.address}  in ${Math.round(host.startedInMs)} ms`);
 
 	const owner = join(RUN_DIR, 'owner.key');
 	let entry = first;

@@ -10,7 +10,9 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const node = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
 const mark = join(root, 'node_modules', '.beemesh-installed');
-const wanted = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+const wanted = createHash('sha256')
+	.update(readFileSync(join(root, 'package-lock.json')))
+	.digest('hex');
 const installed = existsSync(node) && existsSync(mark) && readFileSync(mark, 'utf8') === wanted;
 
 if (!installed) {
@@ -27,9 +29,13 @@ if (!installed) {
 }
 
 const [script, ...args] = process.argv.slice(2);
-const child = spawn(node, ['--conditions=source', '--disable-warning=ExperimentalWarning', join(root, script), ...args], {
-	stdio: 'inherit',
-	env: { ...process.env, PATH: `${join(root, 'node_modules', '.bin')}:${process.env.PATH}` },
-});
+const child = spawn(
+	node,
+	['--conditions=source', '--disable-warning=ExperimentalWarning', join(root, script), ...args],
+	{
+		stdio: 'inherit',
+		env: { ...process.env, PATH: `${join(root, 'node_modules', '.bin')}:${process.env.PATH}` },
+	},
+);
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));

@@ -126,7 +126,11 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTt
 	});
 	const runtimeDir = isRoot ? '/run' : (env['XDG_RUNTIME_DIR'] ?? `/tmp/beemesh-${userInfo().uid}`);
 	const defaults = {
-		name: hostname().toLowerCase().split('.')[0]?.replaceAll(/[^-a-z0-9]/g, '-').slice(0, 63),
+		name: hostname()
+			.toLowerCase()
+			.split('.')[0]
+			?.replaceAll(/[^-a-z0-9]/g, '-')
+			.slice(0, 63),
 		mesh: 'default',
 		stateDir: isRoot ? '/var/lib/beemesh' : join(env['HOME'] ?? '.', '.local/state/beemesh'),
 		socket: join(runtimeDir, 'beemesh/hostd.sock'),
@@ -145,7 +149,10 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTt
 		const issue = parsed.issues[0];
 		throw new MeshError('invalid_input', `setting ${v.getDotPath(issue) ?? ''}: ${issue.message}`);
 	}
-	return { run: 'host', config: { ...parsed.output, stateDir: resolve(parsed.output.stateDir), socket: resolve(parsed.output.socket) } };
+	return {
+		run: 'host',
+		config: { ...parsed.output, stateDir: resolve(parsed.output.stateDir), socket: resolve(parsed.output.socket) },
+	};
 }
 
 function parseFlags(argv: readonly string[]) {

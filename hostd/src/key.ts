@@ -19,9 +19,13 @@ export async function loadMachineKey(stateDir: string): Promise<KeyPair> {
 	await rm(fresh);
 	const { mode } = await stat(path);
 	if ((mode & 0o077) !== 0) {
-		throw new MeshError('unauthorized', `${path} can be read by others (mode ${(mode & 0o777).toString(8)}); run: chmod 600 ${path}`);
+		throw new MeshError(
+			'unauthorized',
+			`${path} can be read by others (mode ${(mode & 0o777).toString(8)}); run: chmod 600 ${path}`,
+		);
 	}
 	const seed = await readFile(path);
-	if (seed.byteLength !== 32) throw new MeshError('corrupt', `${path} is not a machine key: it has ${seed.byteLength} bytes, not 32`);
+	if (seed.byteLength !== 32)
+		throw new MeshError('corrupt', `${path} is not a machine key: it has ${seed.byteLength} bytes, not 32`);
 	return createKeyPair(new Uint8Array(seed));
 }

@@ -8,7 +8,8 @@ export async function serveMetrics(where: string, metrics: MetricsRegistry): Pro
 	const at = where.lastIndexOf(':');
 	const host = where.slice(0, at).replaceAll(/[[\]]/g, '');
 	const port = Number(where.slice(at + 1));
-	if (at < 1 || !Number.isInteger(port)) throw new MeshError('invalid_input', `--metrics "${where}" is not ADDRESS:PORT`);
+	if (at < 1 || !Number.isInteger(port))
+		throw new MeshError('invalid_input', `--metrics "${where}" is not ADDRESS:PORT`);
 	const server = createServer((request, response) => {
 		if (request.method !== 'GET' || request.url !== '/metrics') {
 			response.writeHead(404).end();

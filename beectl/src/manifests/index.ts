@@ -1,3 +1,4 @@
 /** Kubernetes manifests in: read, checked, typed. */
+export { nearest } from './issues.ts';
 export { type Loaded, type LoadedWorkload, loadManifests, type ManifestSource } from './load.ts';
 export { readSources } from './sources.ts';

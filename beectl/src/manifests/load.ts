@@ -79,7 +79,7 @@ function readDocument(value: unknown, namespace: string | undefined): Read {
 		errors.push(`metadata.namespace: is "${given}", but -n says "${namespace}"`);
 	}
 	const { pod, findings, ignored } = resolvePod(claimedBy(parsed), parsed);
-	const { metadata, kind, apiVersion } = parsed;
+	const { metadata, apiVersion } = parsed;
 	const meta = { ...metadata, namespace: given ?? namespace ?? 'default' };
 	const template = { ...parsed.spec.template, spec: pod };
 	// One literal per kind, so that the compiler ties kind and spec.

@@ -27,6 +27,8 @@ export interface MeshNode extends AsyncDisposable {
 	readonly rpc: RpcNode<MachinePrincipal>;
 	/** Multiaddrs with `/p2p/`, at which others reach this host. */
 	addresses(): readonly string[];
+	/** This host as the others see it. */
+	self(): Presence;
 	/** Everyone present now, this host first. */
 	hosts(): readonly Presence[];
 	onHosts(listener: (event: HostEvent) => void): Disposable;
@@ -116,6 +118,10 @@ class Node implements MeshNode {
 
 	addresses(): readonly string[] {
 		return this.#options.transport.addresses();
+	}
+
+	self(): Presence {
+		return this.#announcer.presence();
 	}
 
 	hosts(): readonly Presence[] {
@@ -211,6 +217,8 @@ class Node implements MeshNode {
 			if (this.#closed || this.rpc.get(machineId) !== undefined) return;
 			this.#options.logger.debug('session with host ended', { machineId, error });
 			this.#tell(this.#table.suspect(machineId, this.#options.clock.nowMs()));
+			// Also a bootstrap host that said goodbye: it may be back.
+			this.#connector.lost(machineId);
 		});
 	}
 
@@ -247,7 +255,6 @@ class Node implements MeshNode {
 			} else if (event.type === 'down') {
 				logger.info('host is down', { machineId: event.machineId, reason: event.reason });
 				if (event.reason === 'left') this.#connector.forget(event.machineId);
-				else this.#connector.lost(event.machineId);
 			}
 			if (event.type !== 'changed') {
 				metrics.count('beemesh_host_events_total', { type: event.type });

@@ -22,8 +22,8 @@ interface Family {
 export function createMetrics(): MetricsRegistry {
 	const families = new Map<string, Family>();
 	const series = (type: Family['type'], name: string, labels: Labels) => {
-		let family = families.get(name);
-		if (family === undefined) families.set(name, (family = { type, series: new Map() }));
+		const family: Family = families.get(name) ?? { type, series: new Map() };
+		families.set(name, family);
 		const key = labelText(labels);
 		let one = family.series.get(key);
 		if (one === undefined) {

@@ -54,6 +54,8 @@ export interface RaftOptions {
 	readonly forwardProposals?: boolean;
 	/** Membership changes are checked against the one under way; off only in tests. @default true */
 	readonly validateConfChanges?: boolean;
+	/** Voters who reject tell what is committed; off only to reproduce others' transcripts. @default true */
+	readonly sharesCommitInVotes?: boolean;
 	/** What an entry counts against the limits in bytes. @default its payload plus 16 */
 	readonly entryBytes?: (entry: Entry) => number;
 }
@@ -101,6 +103,7 @@ export function resolveRaftConfig(options: RaftOptions): RaftConfig {
 		asyncStorageWrites: options.asyncStorageWrites ?? true,
 		forwardProposals: options.forwardProposals ?? false,
 		validateConfChanges: options.validateConfChanges ?? true,
+		sharesCommitInVotes: options.sharesCommitInVotes ?? true,
 		entryBytes: options.entryBytes ?? ((entry) => entry.data.byteLength + ENTRY_OVERHEAD_BYTES),
 	};
 	check(config);

@@ -3,6 +3,7 @@ import type { VoteMessage, VoteResponse } from './messages.ts';
 import { jointVote } from './quorum.ts';
 import { appendOwn, broadcastAppend } from './replication.ts';
 import type { RaftState } from './state.ts';
+import type { MemberId } from './types.ts';
 import { NONE } from './types.ts';
 
 const NO_OP = [{ type: 'normal', data: new Uint8Array(0) }] as const;
@@ -36,7 +37,7 @@ function campaign(state: RaftState, kind: Campaign): void {
 		if (to === from) {
 			// Our own vote counts when it is durable, like anybody's.
 			const type = isPreVote ? 'pre-vote-response' : 'vote-response';
-			state.send({ type, from, to, term, reject: false });
+			state.send({ type, from, to, term, reject: false, commit: 0, commitTerm: 0 });
 			continue;
 		}
 		const type = isPreVote ? 'pre-vote' : 'vote';
@@ -51,15 +52,32 @@ export function answerVote(state: RaftState, vote: VoteMessage): void {
 	const { from, term } = vote;
 	// Learners vote, too: one that was promoted and does not know it yet may be needed for the majority.
 	if (!state.mayGrant(vote)) {
-		state.send({ type, from: state.id, to: from, term: state.currentTerm, reject: true });
+		rejectVote(state, type, from);
 		return;
 	}
 	// With the term that was asked for: a pre-candidate of an older term would drop an answer of its own.
-	state.send({ type, from: state.id, to: from, term, reject: false });
+	state.send({ type, from: state.id, to: from, term, reject: false, commit: 0, commitTerm: 0 });
 	if (vote.type === 'vote') {
 		state.electionStartMs = state.nowMs;
 		state.votedFor = from;
 	}
+}
+
+export function rejectVote(state: RaftState, type: VoteResponse['type'], to: MemberId): void {
+	const { id: from, currentTerm: term, log, config } = state;
+	const commit = config.sharesCommitInVotes ? log.commitIndex : 0;
+	state.send({ type, from, to, term, reject: true, commit, commitTerm: log.termAt(commit) ?? 0 });
+}
+
+/**
+ * Membership takes effect when its entry is known to be committed. Members who miss that knowledge may need votes of
+ * members who were removed meanwhile, who have longer logs, and who do not campaign themselves: nobody could win.
+ * What a rejecting voter knows to be committed ends this. It is a fact whatever its term: equal index and term mean
+ * equal logs up to there.
+ */
+export function learnCommit(state: RaftState, answer: VoteResponse): void {
+	if (!answer.reject || state.isLeader || !state.log.holds(answer.commit, answer.commitTerm)) return;
+	state.log.commitTo(answer.commit);
 }
 
 /** For candidates of either kind. */

@@ -43,6 +43,12 @@ export interface VoteMessage extends Envelope {
 export interface VoteResponse extends Envelope {
 	readonly type: 'vote-response' | 'pre-vote-response';
 	readonly reject: boolean;
+	/**
+	 * With a rejection: what the voter knows to be committed, and the term of that entry; 0 for nothing. A candidate
+	 * that holds this entry learns of a membership in which it may win (see `learnCommit`).
+	 */
+	readonly commit: number;
+	readonly commitTerm: number;
 }
 
 export interface HeartbeatMessage extends Envelope {

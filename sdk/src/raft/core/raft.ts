@@ -4,7 +4,7 @@
  */
 
 import { encodeConfChange, LEAVE_JOINT } from './conf-change.ts';
-import { answerVote, countVote, startElection } from './election.ts';
+import { answerVote, countVote, learnCommit, rejectVote, startElection } from './election.ts';
 import { acceptFromLeader, stepFollower } from './follower.ts';
 import { checkQuorum, propose, stepLeader } from './leader.ts';
 import type { Message } from './messages.ts';
@@ -16,6 +16,7 @@ import { NONE } from './types.ts';
 const LEAVE = { type: 'conf-change', data: encodeConfChange(LEAVE_JOINT) } as const;
 
 export function stepMessage(state: RaftState, message: Message): void {
+	if (message.type === 'vote-response' || message.type === 'pre-vote-response') learnCommit(state, message);
 	// Forwarded requests belong to no term.
 	if (message.term !== 0) {
 		if (message.term > state.currentTerm && !enterTerm(state, message)) return;
@@ -59,7 +60,7 @@ function answerOldTerm(state: RaftState, message: Message): void {
 		state.send({ type: 'append-response', from, to, term, index: 0, reject: false, hintIndex: 0, hintTerm: 0 });
 	} else if (type === 'pre-vote') {
 		// A pre-candidate that is behind must learn the term, or it asks for ever with an old one.
-		state.send({ type: 'pre-vote-response', from, to, term, reject: true });
+		rejectVote(state, 'pre-vote-response', to);
 	}
 }
 

@@ -46,13 +46,16 @@ function switchTo(state: RaftState, membership: Membership): void {
 	if (state.transferee !== NONE && !membership.isVoter(state.transferee)) state.transferee = NONE;
 }
 
-/** Replaces log and membership. False when the snapshot brings nothing new or is not for this node. */
+/**
+ * Replaces log and membership. False when the snapshot brings nothing new.
+ *
+ * A snapshot need not contain the member that gets it: one taken before a newcomer was added is followed by the entry
+ * that adds it. Refusing it, as etcd's library does, would leave a newcomer without log until somebody takes a newer
+ * snapshot, which never happens when the newcomer's own vote is needed to commit anything.
+ */
 export function restoreSnapshot(state: RaftState, snapshot: SnapshotMeta): boolean {
 	const { log } = state;
 	if (snapshot.index <= log.commitIndex) return false;
-	const { voters, votersOutgoing, learners } = snapshot.confState;
-	// A member that is not in it would wait for a leader that does not know it.
-	if (![...voters, ...votersOutgoing, ...learners].includes(state.id)) return false;
 	if (log.holds(snapshot.index, snapshot.term)) {
 		// The log has it all: keep what follows.
 		log.commitTo(snapshot.index);

@@ -52,7 +52,7 @@ export class Client {
 			this.#finalReads([...this.#keys]);
 			return;
 		}
-		schedule.after(random() * 40, () => this.#start(random.pick(this.#keys), () => this.#next()));
+		schedule.after(random() * 20, () => this.#start(random.pick(this.#keys), () => this.#next()));
 	}
 
 	#finalReads(keys: string[]): void {
@@ -115,7 +115,7 @@ export class Client {
 				done(undefined);
 				return;
 			}
-			if (this.#target === NONE) this.#target = random.pick(members());
+			if (this.#target === NONE || random.chance(0.2)) this.#target = random.pick(members());
 			let isOver = false;
 			const over = (next: () => void) => {
 				if (isOver) return;

@@ -21,10 +21,13 @@ const NO_CONTEXT = new Uint8Array(0);
 
 export class Faults {
 	readonly #components: FaultComponents;
+	/** Some runs have a fault every few messages, others let the group settle in between. */
+	readonly #gapMs: number;
 	#isOver = false;
 
 	constructor(components: FaultComponents) {
 		this.#components = components;
+		this.#gapMs = components.random.pick([25, 60, 120]);
 	}
 
 	start(): void {
@@ -33,7 +36,7 @@ export class Faults {
 
 	#next(): void {
 		const { random, schedule } = this.#components;
-		schedule.after(20 + random() * 180, () => {
+		schedule.after(random() * 2 * this.#gapMs, () => {
 			if (this.#isOver) return;
 			this.#strike();
 			this.#next();
@@ -64,6 +67,8 @@ export class Faults {
 			() => victim.pause(random.int(20, 600)),
 			() => this.#split(random.shuffle(all), random.int(1, all.length - 1)),
 			() => this.#split([victim, ...all.filter((process) => process !== victim)], 1),
+			() => this.#split([victim, ...random.shuffle(all.filter((process) => process !== victim))], 2),
+			() => this.#splitOffNewcomers(victim, all),
 			() => this.#oneWay(victim, all),
 			() => network.heal(),
 			() => network.heal(),
@@ -104,6 +109,18 @@ export class Faults {
 				network.cut(b.id, a.id);
 			}
 		}
+		this.#healLater();
+	}
+
+	#healLater(): void {
+		const { random, schedule, network } = this.#components;
+		schedule.after(random() * 800, () => network.heal());
+	}
+
+	/** One member with the newest ones against the others: where the halves of a joint state would drift apart. */
+	#splitOffNewcomers(victim: Process, all: readonly Process[]): void {
+		const newest = all.filter((process) => process !== victim).sort((a, b) => b.id - a.id);
+		this.#split([victim, ...newest], this.#components.random.int(2, Math.max(2, all.length - 3)));
 	}
 
 	#oneWay(victim: Process, all: readonly Process[]): void {
@@ -114,16 +131,20 @@ export class Faults {
 			if (isDeaf) network.cut(other.id, victim.id);
 			else network.cut(victim.id, other.id);
 		}
+		this.#healLater();
 	}
 
 	#weather(): void {
-		const { random, network } = this.#components;
+		const { random, schedule, network } = this.#components;
 		network.weather = random.pick<NetworkWeather>([
 			FAIR,
 			{ delayMs: [0.5, 10], lossRate: 0.05, duplicateRate: 0.05, straggleRate: 0.05 },
 			{ delayMs: [1, 60], lossRate: 0.02, duplicateRate: 0.2, straggleRate: 0.1 },
 			{ delayMs: [0.5, 5], lossRate: 0.3, duplicateRate: 0, straggleRate: 0.2 },
 		]);
+		schedule.after(random() * 1500, () => {
+			network.weather = FAIR;
+		});
 	}
 
 	#slowDisk(victim: Process): void {
@@ -140,10 +161,21 @@ export class Faults {
 			leader.reconfigure(LEAVE_JOINT);
 			return;
 		}
-		const changes: ConfChangeItem[] = [this.#change(confState)];
-		if (random.chance(0.4)) changes.push(this.#change(confState));
+		const changes = random.chance(0.3) ? this.#replacement(confState) : [this.#change(confState)];
+		if (random.chance(0.2)) changes.push(this.#change(confState));
 		const transition = random.pick(['auto', 'auto', 'joint-implicit', 'joint-explicit'] as const);
 		leader.reconfigure({ transition, changes, context: NO_CONTEXT });
+	}
+
+	/** Another set of three to five voters, however little it has in common with the old one. */
+	#replacement({ voters }: ConfState): ConfChangeItem[] {
+		const { random, spawn } = this.#components;
+		const newcomers = [spawn(), spawn()].flatMap((process) => (process === undefined ? [] : [process.id]));
+		const next = random.shuffle([...new Set([...voters, ...newcomers])]).slice(0, random.int(3, 5));
+		return [
+			...next.filter((id) => !voters.includes(id)).map((id) => ({ type: 'add-voter', id }) as const),
+			...voters.filter((id) => !next.includes(id)).map((id) => ({ type: 'remove', id }) as const),
+		];
 	}
 
 	#change({ voters, learners }: ConfState): ConfChangeItem {

@@ -50,13 +50,13 @@ export interface ProcessComponents {
 	readonly send: (packet: Packet) => boolean;
 	readonly createNode: (options: RaftOptions) => RaftNode;
 	readonly stepped: () => void;
+	/** The same for all members of a run. */
+	readonly settings: Partial<RaftOptions>;
 	/** Planted bugs, see `mutants.ts`. */
 	readonly repliesBeforePersist: boolean;
 	readonly forgetsVote: boolean;
 }
 
-const ELECTION_MS = 150;
-const HEARTBEAT_MS = 30;
 const SNAPSHOT_EVERY = 40;
 const COMPACT_MARGIN = 10;
 const EMPTY_HARD_STATE: HardState = { term: 0, vote: NONE, commit: 0 };
@@ -88,7 +88,7 @@ export class Process {
 	constructor(id: MemberId, components: ProcessComponents) {
 		this.id = id;
 		this.#components = components;
-		this.#clockRate = 0.9 + components.random() * 0.2;
+		this.#clockRate = 0.6 + components.random() * 0.9;
 	}
 
 	get isUp(): boolean {
@@ -112,7 +112,7 @@ export class Process {
 	}
 
 	start(): void {
-		const { disk, random, createNode, forgetsVote } = this.#components;
+		const { disk, random, createNode, forgetsVote, settings } = this.#components;
 		this.#life += 1;
 		this.#machine = new Machine(disk.snapshot?.machine);
 		const base = disk.snapshot?.meta ?? { index: 0, term: 0 };
@@ -128,10 +128,7 @@ export class Process {
 				id: this.id,
 				random,
 				nowMs: this.#localNowMs(),
-				electionTimeoutMs: ELECTION_MS,
-				heartbeatMs: HEARTBEAT_MS,
-				messageBytesMax: 2000,
-				inflightMessagesMax: 8,
+				...settings,
 				hardState,
 				entries: disk.entries.slice(),
 				...(disk.snapshot === undefined ? {} : { snapshot: disk.snapshot.meta }),
@@ -216,7 +213,7 @@ export class Process {
 	}
 
 	#run(): void {
-		const { schedule } = this.#components;
+		const { schedule, random } = this.#components;
 		if (schedule.nowMs < this.#pausedUntilMs) {
 			this.#later(this.#pausedUntilMs - schedule.nowMs, () => this.#run());
 			return;
@@ -224,13 +221,13 @@ export class Process {
 		this.#isRunPlanned = false;
 		const node = this.#node;
 		if (node === undefined) return;
-		const events = this.#inbox;
-		this.#inbox = [];
+		const events = this.#inbox.splice(0, random.int(1, Math.max(1, this.#inbox.length)));
 		const nowMs = this.#localNowMs();
 		if ((node.nextDeadlineMs() ?? Number.POSITIVE_INFINITY) <= nowMs) events.push({ type: 'tick' });
 		this.#guard(() => this.#perform(node.step(events, nowMs)));
 		this.#components.stepped();
 		this.#maybeTakeSnapshot(node);
+		if (this.#inbox.length > 0) this.#planRun();
 		this.#planTimer(node);
 	}
 

@@ -16,7 +16,7 @@ import { Schedule } from './schedule.ts';
 export interface SimulationOptions {
 	readonly seed: number;
 	readonly nodes: number;
-	/** How long faults last, in virtual time. @default 3000 */
+	/** How long faults last, in virtual time. @default 4000 */
 	readonly faultsMs?: number;
 	/** @default createRaftNode */
 	readonly createNode?: (options: RaftOptions) => RaftNode;
@@ -35,14 +35,30 @@ export interface SimulationResult {
 	readonly violation: { readonly rule: Rule; readonly message: string; readonly atMs: number } | undefined;
 }
 
-const CLIENTS = 4;
+const CLIENTS = 5;
 const KEYS = ['a', 'b', 'c'];
 /** Enough for several elections and for every client's last reads. */
 const RECOVERY_MS = 20_000;
-const NEWCOMERS_MAX = 3;
+const NEWCOMERS_MAX = 4;
 
 export function simulate(options: SimulationOptions): SimulationResult {
 	return new Simulation(options).run();
+}
+
+/** Each run has limits of its own: tiny messages and windows bring out other orders than large ones. */
+function settingsOf(random: Random): Partial<RaftOptions> {
+	const electionTimeoutMs = random.pick([60, 100, 150, 300]);
+	const isSafeguarded = random.chance(0.8);
+	return {
+		electionTimeoutMs,
+		heartbeatMs: electionTimeoutMs / random.pick([3, 5, 10]),
+		messageBytesMax: random.pick([1, 100, 400, 4000]),
+		inflightMessagesMax: random.pick([1, 2, 4, 64]),
+		applyingBytesMax: random.pick([1, 500, 100_000]),
+		// Safety must not rest on either of them.
+		preVote: isSafeguarded || random.chance(0.5),
+		checkQuorum: isSafeguarded || random.chance(0.5),
+	};
 }
 
 class Simulation {
@@ -54,11 +70,13 @@ class Simulation {
 	readonly #disks = new Map<MemberId, Disk>();
 	readonly #network: Network<Packet>;
 	readonly #history: Call[] = [];
+	readonly #settings: Partial<RaftOptions>;
 	#steps = 0;
 
 	constructor(options: SimulationOptions) {
 		this.#options = options;
 		this.#random = randomFrom(options.seed);
+		this.#settings = settingsOf(this.#random);
 		this.#network = new Network(this.#random, this.#schedule, FAIR, (_, to, packet: Packet) =>
 			this.#processes.get(to)?.receive(packet),
 		);
@@ -81,7 +99,7 @@ class Simulation {
 		this.#startGroup();
 		const clients = this.#startClients();
 		const faults = this.#startFaults();
-		const faultsEndMs = this.#options.faultsMs ?? 3000;
+		const faultsEndMs = this.#options.faultsMs ?? 4000;
 		while (this.#schedule.runNext(faultsEndMs));
 		faults.end();
 		for (const client of clients) client.stop();
@@ -122,6 +140,7 @@ class Simulation {
 			disk,
 			send: (packet) => this.#network.send(packet.message.from, packet.message.to, packet),
 			createNode,
+			settings: this.#settings,
 			stepped: () => {
 				this.#steps += 1;
 			},

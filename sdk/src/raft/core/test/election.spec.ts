@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import type { MemberId, Message, VoteMessage } from '../index.ts';
-import { Cluster, ELECTION_MS, HEARTBEAT_MS } from './cluster.ts';
+import { type Entry, encodeConfChange, LEAVE_JOINT, type MemberId, type Message, type VoteMessage } from '../index.ts';
+import { bootstrap, Cluster, ELECTION_MS, entry, HEARTBEAT_MS, NO_CONTEXT } from './cluster.ts';
 
 function voteRequest(from: MemberId, to: MemberId, term: number, last: { index: number; term: number }): VoteMessage {
 	return { type: 'vote', from, to, term, lastIndex: last.index, lastTerm: last.term, transfer: false };
@@ -48,8 +48,8 @@ describe('leader election (Raft §5.2)', () => {
 		cluster.deliver(voteRequest(2, 1, 5, { index: 9, term: 4 }));
 		cluster.deliver(voteRequest(3, 1, 5, { index: 9, term: 4 }));
 		expect(answers(cluster.queue, 'vote-response')).to.deep.equal([
-			{ type: 'vote-response', from: 1, to: 2, term: 5, reject: false },
-			{ type: 'vote-response', from: 1, to: 3, term: 5, reject: true },
+			{ type: 'vote-response', from: 1, to: 2, term: 5, reject: false, commit: 0, commitTerm: 0 },
+			{ type: 'vote-response', from: 1, to: 3, term: 5, reject: true, commit: 3, commitTerm: 1 },
 		]);
 	});
 
@@ -67,7 +67,7 @@ describe('leader election (Raft §5.2)', () => {
 		cluster.step(1, { type: 'campaign' });
 		const { term } = cluster.node(1).status();
 		for (let i = 0; i < 3; i++) {
-			cluster.step(1, { type: 'message', message: { type: 'vote-response', from: 2, to: 1, term, reject: false } });
+			cluster.step(1, { type: 'message', message: { type: 'vote-response', from: 2, to: 1, term, reject: false, commit: 0, commitTerm: 0 } });
 		}
 		expect(cluster.node(1).status().role).to.equal('candidate');
 	});
@@ -122,7 +122,7 @@ describe('election restriction (Raft §5.4.1)', () => {
 		it(name, () => {
 			const cluster = Cluster.withLogs({ 1: own, 2: [], 3: [] });
 			cluster.deliver(voteRequest(2, 1, 8, last));
-			expect(cluster.queue).to.deep.include({ type: 'vote-response', from: 1, to: 2, term: 8, reject: !isGranted });
+			expect(cluster.queue.at(-1)).to.include({ type: 'vote-response', from: 1, to: 2, term: 8, reject: !isGranted });
 		});
 	}
 
@@ -179,10 +179,43 @@ describe('pre-vote (thesis §9.6)', () => {
 		ask(2);
 		ask(3);
 		expect(answers(cluster.queue, 'pre-vote-response')).to.deep.equal([
-			{ type: 'pre-vote-response', from: 1, to: 2, term: 2, reject: false },
-			{ type: 'pre-vote-response', from: 1, to: 3, term: 2, reject: false },
+			{ type: 'pre-vote-response', from: 1, to: 2, term: 2, reject: false, commit: 0, commitTerm: 0 },
+			{ type: 'pre-vote-response', from: 1, to: 3, term: 2, reject: false, commit: 0, commitTerm: 0 },
 		]);
 		expect(cluster.node(1).status()).to.include({ term: 1, vote: 0 });
+	});
+});
+
+describe('what a rejecting voter knows (found by the simulation, seed 945)', () => {
+	it('frees members who need votes of members that were removed', () => {
+		// One and two were removed and know it; three and four have not heard that the joint state was left. Both old
+		// members have longer logs, so three cannot win the outgoing half, and neither of them campaigns.
+		const swap = encodeConfChange({
+			transition: 'joint-implicit',
+			changes: [
+				{ type: 'add-voter', id: 4 },
+				{ type: 'remove', id: 1 },
+				{ type: 'remove', id: 2 },
+			],
+			context: NO_CONTEXT,
+		});
+		const tail: Entry[] = [
+			{ term: 2, index: 4, type: 'conf-change', data: swap },
+			{ term: 2, index: 5, type: 'conf-change', data: encodeConfChange(LEAVE_JOINT) },
+			entry(2, 6, 'never committed'),
+		];
+		const cluster = new Cluster([]);
+		for (const id of [1, 2, 3, 4]) {
+			const isRemoved = id <= 2;
+			const { entries } = bootstrap([1, 2, 3]);
+			entries.push(...tail.slice(0, isRemoved ? 3 : 2));
+			const hardState = { term: 2, vote: 0, commit: isRemoved ? 5 : 4 };
+			cluster.add(id, { hardState, snapshot: undefined, entries });
+		}
+		cluster.run(6 * ELECTION_MS);
+		expect(cluster.leaders).to.have.length(1);
+		const [leader = 0] = cluster.leaders;
+		expect(cluster.node(leader).status().confState).to.deep.include({ voters: [3, 4], votersOutgoing: [] });
 	});
 });
 

@@ -45,7 +45,8 @@ describe('persistence before promises (Raft §5.2, figure 2)', () => {
 		cluster.restart(2);
 		cluster.queue = [];
 		ask(3);
-		expect(cluster.queue).to.deep.equal([{ type: 'vote-response', from: 2, to: 3, term: 5, reject: true }]);
+		expect(cluster.queue).to.have.length(1);
+		expect(cluster.queue[0]).to.include({ type: 'vote-response', from: 2, to: 3, term: 5, reject: true });
 	});
 
 	it('a candidate counts its own vote when it is durable, not before', () => {

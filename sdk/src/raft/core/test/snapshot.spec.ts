@@ -84,6 +84,20 @@ describe('snapshots (Raft §7)', () => {
 		expect(cluster.member(3).disk.entries).to.deep.equal([]);
 	});
 
+	it('reach a newcomer that was added after they were taken', () => {
+		const cluster = new Cluster([1, 2, 3]);
+		cluster.elect(1);
+		cluster.propose(1, 'a');
+		cluster.settle();
+		const snapshot = compact(cluster, 1);
+		cluster.add(4);
+		const change = { transition: 'auto', changes: [{ type: 'add-voter', id: 4 }], context: new Uint8Array(0) } as const;
+		cluster.step(1, { type: 'propose-conf-change', id: 1, change });
+		cluster.run(3 * HEARTBEAT_MS);
+		expect(cluster.member(4).disk).to.deep.include({ snapshot });
+		expect(cluster.node(4).status().confState.voters).to.deep.equal([1, 2, 3, 4]);
+	});
+
 	it('are acknowledged only when installed', () => {
 		const { cluster, snapshot } = clusterWithLaggard();
 		cluster.member(3).holdsDisk = true;

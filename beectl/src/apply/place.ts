@@ -1,0 +1,143 @@
+/** Places all slots of a workload through the entry host, and admits the replicas that start. */
+import { type PlaceEvent, tenderFor } from '@beemesh/sdk/api';
+import type { OpenedBundle } from '@beemesh/sdk/identity';
+import { LIMITS, type MachineId, type SlotGen } from '@beemesh/sdk/wire';
+import { EXIT, Failure } from '../cli/exit.ts';
+import type { HostCaller } from '../host/client.ts';
+import { counted } from '../output/human.ts';
+import type { WorkloadProgress } from '../output/progress.ts';
+import { Admissions, isForged } from './admissions.ts';
+
+export interface PlaceOptions {
+	readonly api: HostCaller;
+	readonly bundle: OpenedBundle;
+	readonly gen: number;
+	readonly keepTrying: boolean;
+	readonly progress: WorkloadProgress;
+	readonly hostName: (id: MachineId) => string;
+	readonly nowMs: () => number;
+	/** Aborted by Ctrl-C, or by the timeout. */
+	readonly signal: AbortSignal;
+}
+
+/** Resolves when every slot is deployed. Throws a {@link Failure} that says which are not, and why. */
+export async function placeWorkload(options: PlaceOptions): Promise<void> {
+	const { api, bundle, gen, progress, signal } = options;
+	const { kind, replicas, name } = bundle.charter.body;
+	const info = await api.info({}, { signal });
+	const admissions = new Admissions(bundle, kind === 'StatefulSet' ? replicas : 0);
+	const outcomes = new Map<number, string>();
+	const slots = Array.from({ length: replicas }, (_, slot): SlotGen => ({ slot, gen }));
+	try {
+		for (let at = 0; at < slots.length; at += LIMITS.slotsPerTenderMax) {
+			const batch = slots.slice(at, at + LIMITS.slotsPerTenderMax);
+			const { envelope } = tenderFor({
+				bundle,
+				slots: batch,
+				requester: info.machineId,
+				requesterAddresses: info.addresses,
+				nowMs: options.nowMs(),
+			});
+			await follow(api.place({ tender: envelope, bundle: bundle.bundle, keepTrying: options.keepTrying }, { signal }));
+		}
+	} catch (error) {
+		if (!signal.aborted) throw error;
+		const isTimeout = (signal.reason as Error | undefined)?.name === 'TimeoutError';
+		const text = `${isTimeout ? 'timed out' : 'interrupted'}: ${soFar(admissions.slotsAdmitted, slots.length)}`;
+		throw new Failure(isTimeout ? EXIT.unreachable : EXIT.interrupted, text, { cause: error });
+	}
+	const failed = slots.flatMap(({ slot }) => {
+		const outcome = outcomes.get(slot) ?? 'the host ended the placement without an outcome';
+		return outcome === 'deployed' ? [] : [`  slot ${slot}: ${outcome}`];
+	});
+	if (failed.length > 0) {
+		throw new Failure(
+			EXIT.failed,
+			`${failed.length} of ${counted(slots.length, 'replica')} not placed:\n${failed.join('\n')}\nWhat runs goes on; see \`beectl describe ${kind.toLowerCase()} ${name}\``,
+		);
+	}
+
+	async function follow(events: AsyncIterable<PlaceEvent>): Promise<void> {
+		let starved: Extract<PlaceEvent, { type: 'starved' }> | undefined;
+		for await (const event of events) {
+			await see(event);
+			if (event.type === 'starved') starved = event;
+		}
+		const unplaced = starved?.slots.filter(({ slot }) => !outcomes.has(slot)) ?? [];
+		if (starved !== undefined && unplaced.length > 0)
+			throw starvation({ ...starved, slots: unplaced }, slots.length - unplaced.length);
+	}
+
+	async function see(event: PlaceEvent): Promise<void> {
+		const host = 'machineId' in event ? options.hostName(event.machineId) : '';
+		switch (event.type) {
+			case 'tendered':
+				progress.note(`tender ${event.tenderId} to ${counted(event.hosts, 'host')} (${event.scope})`);
+				break;
+			case 'bid':
+				if (event.slotsOffered > 0)
+					progress.note(`bid ${event.score.toFixed(3)} from ${host} for ${counted(event.slotsOffered, 'slot')}`);
+				else progress.note(`no bid from ${host}: ${event.reason ?? 'no reason given'}`);
+				break;
+			case 'awarded':
+				admissions.awarded(event);
+				progress.slot(event.slot, `awarded to ${host}`);
+				break;
+			case 'accepted':
+				progress.slot(event.slot, `starting on ${host}`);
+				break;
+			case 'rejected':
+				progress.slot(event.slot, `refused by ${host}: ${event.reason}`, 'bad');
+				break;
+			case 'csr':
+				await admit(event);
+				break;
+			case 'outcome':
+				outcomes.set(
+					event.slot,
+					event.outcome === 'deployed'
+						? 'deployed'
+						: `${event.outcome} on ${host}${event.reason === undefined ? '' : `: ${event.reason}`}`,
+				);
+				if (event.outcome === 'deployed') progress.slot(event.slot, `deployed on ${host}`);
+				else progress.slot(event.slot, outcomes.get(event.slot) ?? '', 'bad');
+				break;
+			case 'starved':
+				progress.note(
+					`no host for ${counted(event.slots.length, 'slot')}${options.keepTrying ? '; asking again' : ''}`,
+				);
+				break;
+		}
+	}
+
+	async function admit(event: Extract<PlaceEvent, { type: 'csr' }>): Promise<void> {
+		try {
+			const request = admissions.answer(event, options.nowMs());
+			await api.admit(request, { signal });
+			if (request.answer.admitted) progress.slot(event.slot, 'admitted');
+			else progress.slot(event.slot, `not admitted: ${request.answer.reason}`, 'bad');
+		} catch (error) {
+			// A forged request must not end the placement of the others.
+			if (!isForged(error)) throw error;
+			progress.slot(event.slot, `not admitted: ${error.message}`, 'bad');
+		}
+	}
+}
+
+function starvation({ slots, hostsAsked, reasons }: Extract<PlaceEvent, { type: 'starved' }>, placed: number): Failure {
+	const lines = reasons.map(({ requirement, hosts }) => `  ${requirement} (${counted(hosts, 'host')})`);
+	const rest = placed > 0 ? `; ${placed} placed` : '';
+	return new Failure(
+		EXIT.failed,
+		[
+			`no host can run ${counted(slots.length, 'replica')} (${counted(hostsAsked, 'host')} asked${rest}):`,
+			...(lines.length > 0 ? lines : ['  no host answered']),
+			'Ask for less, make room, or add a host; --keep-trying waits until one can',
+		].join('\n'),
+	);
+}
+
+function soFar(admitted: readonly number[], total: number): string {
+	if (admitted.length === 0) return 'no replica was admitted; apply again to start over';
+	return `${admitted.length} of ${counted(total, 'replica')} admitted (slot ${admitted.join(', ')}); they run on and make up the rest`;
+}

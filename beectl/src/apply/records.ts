@@ -1,0 +1,76 @@
+/** The records that make and change a workload, signed with the owner's key. */
+import {
+	createKeyPair,
+	genesisFor,
+	type KeyPair,
+	type OpenedBundle,
+	openBundle,
+	ownerIdOf,
+	signRecord,
+	workloadIdOf,
+} from '@beemesh/sdk/identity';
+import type { Charter, Manifest, WorkloadId } from '@beemesh/sdk/wire';
+import type { Wanted } from './plan.ts';
+
+/** Charters and grants outlive any pause of the owner; a newer era replaces them. */
+const VALID_MS = 365 * 24 * 60 * 60 * 1000;
+
+/** Room for replacements during a roll-out, and to scale up without the owner granting more. */
+function quotaFor(replicas: number): number {
+	return Math.max(2 * replicas, 64);
+}
+
+export function widOf(owner: KeyPair, { kind, metadata }: Manifest): WorkloadId {
+	return workloadIdOf(genesisFor(owner.publicKey, kind, metadata.namespace, metadata.name));
+}
+
+export function charterFor(owner: KeyPair, wanted: Wanted, era: number, nowMs: number): Charter {
+	const { kind, metadata } = wanted.manifest;
+	return {
+		wid: widOf(owner, wanted.manifest),
+		owner: ownerIdOf(owner.publicKey),
+		era,
+		kind,
+		namespace: metadata.namespace,
+		name: metadata.name,
+		manifestCid: wanted.manifestCid,
+		replicas: wanted.replicas,
+		deleted: false,
+		nbf: nowMs,
+		exp: nowMs + VALID_MS,
+	};
+}
+
+/** The next charter of a workload: the same but for what is given. */
+export function charterAfter(
+	previous: Charter,
+	change: Partial<Pick<Charter, 'replicas' | 'deleted'>>,
+	era: number,
+	nowMs: number,
+): Charter {
+	return { ...previous, ...change, era, nbf: nowMs, exp: nowMs + VALID_MS };
+}
+
+/** Everything that the winners of a placement need, under a tender key made for it. */
+export function bundleFor(owner: KeyPair, wanted: Wanted, era: number, nowMs: number): OpenedBundle {
+	const { kind, metadata } = wanted.manifest;
+	const charter = charterFor(owner, wanted, era, nowMs);
+	const tenderKey = createKeyPair();
+	const grant = {
+		wid: charter.wid,
+		owner: charter.owner,
+		tenderKey: tenderKey.publicKey,
+		quota: quotaFor(wanted.replicas),
+		exp: nowMs + VALID_MS,
+	};
+	return openBundle(
+		{
+			genesis: signRecord('genesis', genesisFor(owner.publicKey, kind, metadata.namespace, metadata.name), owner),
+			charter: signRecord('charter', charter, owner),
+			grant: signRecord('tender-grant', grant, owner),
+			tenderSecret: tenderKey.seed,
+			manifest: wanted.manifestBytes,
+		},
+		nowMs,
+	);
+}

@@ -1,0 +1,78 @@
+/** Waits until a workload is as its charter says, showing each replica's state. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { PodStatus } from '@beemesh/hostd/api';
+import type { KeyPair } from '@beemesh/sdk/identity';
+import type { Charter } from '@beemesh/sdk/wire';
+import { EXIT, Failure } from '../cli/exit.ts';
+import type { HostCaller } from '../host/client.ts';
+import { readMesh, type WorkloadState } from '../host/inventory.ts';
+import { counted } from '../output/human.ts';
+import type { WorkloadProgress } from '../output/progress.ts';
+
+/** Hosts answer from memory; a person sees a change within this. */
+const LOOK_EVERY_MS = 150;
+
+export interface WaitOptions {
+	readonly api: HostCaller;
+	readonly owner: KeyPair;
+	readonly charter: Charter;
+	readonly progress: WorkloadProgress;
+	/** Since the epoch; Infinity waits for ever. */
+	readonly untilMs: number;
+	readonly nowMs: () => number;
+	readonly signal: AbortSignal;
+}
+
+/** Every slot has one ready pod that follows this charter, and no other pod is left. */
+export async function waitReady(options: WaitOptions): Promise<void> {
+	const { charter, progress } = options;
+	await look(options, (state) => {
+		const pods = state?.pods ?? [];
+		for (const pod of pods)
+			if (pod.slot < charter.replicas)
+				progress.slot(pod.slot, stateOf(pod), isAsWanted(pod, charter) ? 'good' : 'plain');
+		const ready = new Set(pods.filter((pod) => isAsWanted(pod, charter)).map(({ slot }) => slot));
+		if (ready.size === charter.replicas && pods.length === charter.replicas) return undefined;
+		const other = pods.filter((pod) => !isAsWanted(pod, charter));
+		return [
+			`${ready.size} of ${counted(charter.replicas, 'replica')} ready`,
+			...other.map((pod) => `  ${pod.name} on ${pod.machineName}: ${stateOf(pod)}`),
+		].join('\n');
+	});
+}
+
+/** No pod of the workload is left. */
+export async function waitGone(options: WaitOptions): Promise<void> {
+	await look(options, (state) => {
+		if (state === undefined || state.pods.length === 0) return undefined;
+		for (const pod of state.pods) options.progress.slot(pod.slot, stateOf(pod));
+		return `${counted(state.pods.length, 'pod')} left: ${state.pods.map(({ name, machineName }) => `${name} on ${machineName}`).join(', ')}`;
+	});
+}
+
+/** `missing` says what is still missing, or undefined when nothing is. */
+async function look(
+	options: WaitOptions,
+	missing: (state: WorkloadState | undefined) => string | undefined,
+): Promise<void> {
+	const { api, owner, charter, signal } = options;
+	for (;;) {
+		signal.throwIfAborted();
+		const { workloads } = await readMesh(api, owner, options.nowMs(), signal);
+		const left = missing(workloads.find((workload) => workload.charter.wid === charter.wid));
+		if (left === undefined) return;
+		if (options.nowMs() >= options.untilMs)
+			throw new Failure(EXIT.unreachable, `timed out; it goes on without us. ${left}`);
+		await delay(LOOK_EVERY_MS, undefined, { signal });
+	}
+}
+
+function isAsWanted(pod: PodStatus, charter: Charter): boolean {
+	return pod.ready && pod.slot < charter.replicas && pod.era >= charter.era && pod.manifestCid === charter.manifestCid;
+}
+
+function stateOf({ phase, reason, ready, role, machineName }: PodStatus): string {
+	const state = reason === '' ? phase : reason;
+	const what = ready ? `ready${role === '' ? '' : `, ${role}`}` : `${state}, not ready`;
+	return `${what}, on ${machineName}`;
+}

@@ -1,0 +1,74 @@
+/** What `--help` prints, made from the commands themselves. */
+import type { Command } from './command.ts';
+import type { OptionSpecs } from './input.ts';
+
+export const GLOBAL_OPTIONS: OptionSpecs = {
+	host: {
+		type: 'string',
+		value: 'PATH',
+		help: "the host's socket [BEEMESH_HOST; default: $XDG_RUNTIME_DIR/beemesh/hostd.sock or /run/beemesh/hostd.sock]",
+	},
+	owner: {
+		type: 'string',
+		value: 'FILE',
+		help: "the owner's key [BEEMESH_OWNER; default: ~/.config/beemesh/owner.key]",
+	},
+	help: { type: 'boolean', short: 'h', help: 'this text' },
+};
+
+export const EXIT_CODES = `Exit codes:
+  0  done
+  1  failed
+  2  wrong usage, or a manifest that is not valid
+  3  not found
+  4  host not reachable, or not done within the timeout
+  130  interrupted by Ctrl-C`;
+
+export function toolHelp(commands: readonly Command[]): string {
+	return `beectl: the owner's tool for Beemesh: Kubernetes manifests in, running workloads out
+
+Usage: beectl COMMAND [options]
+
+Commands:
+${rows(commands.map(({ name, summary }) => [name, summary]))}
+
+Options of all commands:
+${optionRows(GLOBAL_OPTIONS)}
+
+${EXIT_CODES}
+
+Start here:
+${rows([
+	['beectl owner create', 'make the key that owns your workloads'],
+	['beectl apply -f app.yaml --wait', 'place a Deployment or StatefulSet and watch it become ready'],
+	['beectl get pods -o wide', 'see what runs where'],
+	['beectl COMMAND --help', 'more about one command'],
+])}
+`;
+}
+
+export function commandHelp(command: Command): string {
+	const sections = [
+		`beectl ${command.name}: ${command.summary}`,
+		`Usage:\n${command.usage.map((line) => `  beectl ${line}`).join('\n')}`,
+		...(command.notes === undefined ? [] : [command.notes]),
+		`Options:\n${optionRows({ ...command.options, ...GLOBAL_OPTIONS })}`,
+		`Examples:\n${command.examples.map(([line, does]) => `  # ${does}\n  beectl ${line}`).join('\n')}`,
+		EXIT_CODES,
+	];
+	return `${sections.join('\n\n')}\n`;
+}
+
+function optionRows(specs: OptionSpecs): string {
+	return rows(
+		Object.entries(specs).map(([name, { short, value, help }]) => [
+			`${short === undefined ? '    ' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`,
+			help,
+		]),
+	);
+}
+
+function rows(entries: readonly (readonly [string, string])[]): string {
+	const width = Math.max(...entries.map(([left]) => left.length)) + 2;
+	return entries.map(([left, right]) => `  ${left.padEnd(width)}${right}`).join('\n');
+}

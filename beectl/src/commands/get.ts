@@ -1,0 +1,137 @@
+import type { PodStatus } from '@beemesh/hostd/api';
+import type { Presence } from '@beemesh/sdk/wire';
+import type { Cli, Command } from '../cli/command.ts';
+import { usageError } from '../cli/input.ts';
+import { readMesh, type WorkloadState } from '../host/inventory.ts';
+import {
+	type Columns,
+	deploymentColumns,
+	hostColumns,
+	podColumns,
+	readyCount,
+	statefulSetColumns,
+	upToDateCount,
+} from '../output/columns.ts';
+import { noteSilentHosts, outputOf, printData } from '../output/print.ts';
+import { table } from '../output/table.ts';
+import { ALL_NAMESPACES, namespaceOf } from './options.ts';
+import { type Kind, notFound, referencesOf, workloadsOf } from './resources.ts';
+
+export const get: Command = {
+	name: 'get',
+	summary: 'list pods, deployments, statefulsets or hosts',
+	usage: ['get pods|deployments|statefulsets|hosts [NAME...] [options]', 'get KIND/NAME... [options]'],
+	options: {
+		...ALL_NAMESPACES,
+		output: { type: 'string', short: 'o', value: 'FORMAT', help: 'wide, json, yaml or name' },
+	},
+	notes: 'Short names: po, deploy, sts, ho.',
+	examples: [
+		['get pods -o wide', 'pods with their slots and endpoints'],
+		['get sts -A', 'StatefulSets of all namespaces'],
+		['get hosts', 'hosts of the mesh and what they have free'],
+		['get pods -o json', 'for programs'],
+	],
+	async run(input, cli) {
+		const output = outputOf(input.text('output'));
+		const references = referencesOf(input.positionals);
+		const kinds = [...new Set(references.map(({ kind }) => kind))];
+		const [kind] = kinds;
+		if (kind === undefined || kinds.length > 1) throw usageError('one kind at a time');
+		const names = references.flatMap(({ name }) => (name === undefined ? [] : [name]));
+		const namespace = namespaceOf(input);
+		const listing = await listingOf(kind, namespace, cli);
+		for (const name of names)
+			if (!listing.names.includes(name)) throw notFound(kind, name, kind === 'host' ? undefined : namespace);
+		const chosen = names.length === 0 ? listing : listing.only((name) => names.includes(name));
+		if (output === 'json' || output === 'yaml') printData(cli.out, output, chosen.data, names.length === 1);
+		else if (output === 'name') cli.out.write(chosen.names.map((name) => `${kind}/${name}\n`).join(''));
+		else if (chosen.names.length > 0) cli.out.write(chosen.table(output === 'wide', namespace === undefined));
+		else
+			cli.err.write(
+				`no ${kind}s found${namespace === undefined || kind === 'host' ? '' : ` in namespace ${namespace}`}\n`,
+			);
+	},
+};
+
+/** Rows of any kind, ready to be printed in any form. */
+interface Listing {
+	readonly names: readonly string[];
+	/** For `-o json` and `-o yaml`. */
+	readonly data: readonly unknown[];
+	only(keep: (name: string) => boolean): Listing;
+	table(isWide: boolean, withNamespace: boolean): string;
+}
+
+function listing<T>(
+	rows: readonly T[],
+	nameOf: (row: T) => string,
+	dataOf: (row: T) => unknown,
+	columns: Columns<T>,
+): Listing {
+	return {
+		names: rows.map(nameOf),
+		data: rows.map(dataOf),
+		only: (keep) =>
+			listing(
+				rows.filter((row) => keep(nameOf(row))),
+				nameOf,
+				dataOf,
+				columns,
+			),
+		table(isWide, withNamespace) {
+			const first = withNamespace && columns.namespace !== undefined ? [columns.namespace] : [];
+			return table([...first, ...columns.narrow, ...(isWide ? columns.wide : [])], rows);
+		},
+	};
+}
+
+async function listingOf(kind: Kind, namespace: string | undefined, cli: Cli): Promise<Listing> {
+	if (kind === 'host') {
+		const { api } = await cli.connect();
+		const { hosts } = await api.hosts({}, { signal: cli.signal });
+		const sorted = [...hosts].sort((a, b) => (a.name < b.name ? -1 : 1));
+		return listing<Presence>(
+			sorted,
+			({ name }) => name,
+			(row) => row,
+			hostColumns,
+		);
+	}
+	const owner = await cli.owner();
+	const { api } = await cli.connect();
+	const state = await readMesh(api, owner, cli.nowMs(), cli.signal);
+	noteSilentHosts(cli.err, state.hostsSilent);
+	if (kind === 'pod') {
+		const pods = state.workloads
+			.flatMap((workload) => workload.pods)
+			.filter((pod) => namespace === undefined || pod.namespace === namespace);
+		return listing<PodStatus>(
+			pods,
+			({ name }) => name,
+			(row) => row,
+			podColumns(cli.nowMs()),
+		);
+	}
+	const columns = kind === 'deployment' ? deploymentColumns(cli.nowMs()) : statefulSetColumns(cli.nowMs());
+	return listing(workloadsOf(state, kind, namespace), ({ charter }) => charter.name, workloadData, columns);
+}
+
+function workloadData(state: WorkloadState): unknown {
+	const { charter, manifest, pods } = state;
+	const { wid, era, kind, namespace, name, replicas, deleted, manifestCid } = charter;
+	const status = { replicas: pods.length, readyReplicas: readyCount(state), updatedReplicas: upToDateCount(state) };
+	return {
+		kind,
+		namespace,
+		name,
+		wid,
+		era,
+		replicas,
+		deleted,
+		manifestCid,
+		status,
+		pods: pods.map((pod) => pod.name),
+		manifest,
+	};
+}

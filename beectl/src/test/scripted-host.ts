@@ -1,0 +1,211 @@
+/**
+ * The other side of the host's local API, small and scripted: one machine that takes what is placed on it. Keys,
+ * records, signatures, socket and session are real; the scheduler and the pods are not.
+ */
+import { HostApi, type PodStatus } from '@beemesh/hostd/api';
+import type { AdmitRequest, PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
+import { MeshError } from '@beemesh/sdk/errors';
+import {
+	cidOf,
+	createKeyPair,
+	createUlid,
+	type KeyPair,
+	openBundle,
+	openRecord,
+	openTender,
+	peerIdOf,
+	signRecord,
+} from '@beemesh/sdk/identity';
+import { createServices, listenUnix, openSession } from '@beemesh/sdk/streams';
+import type { Charter, Csr, MachineId, Presence, ReplicaId, WorkloadId } from '@beemesh/sdk/wire';
+
+const nothing = { hello: () => new Uint8Array(), admit: () => undefined };
+
+export interface ScriptedHost extends AsyncDisposable {
+	readonly socket: string;
+	readonly machineId: MachineId;
+	/** Why no slot is taken; empty: all are. */
+	starveWith: string;
+	/** What a placed pod says of itself. */
+	podIsReady: boolean;
+	/** Changes a request for admission before it is signed. */
+	forge: (csr: Csr) => Csr;
+	readonly admissions: AdmitRequest['answer'][];
+	readonly placements: PlaceRequest[];
+	readonly charters: Charter[];
+	readonly workloads: Map<WorkloadId, { charter: Uint8Array; manifest: Uint8Array; pods: PodStatus[] }>;
+	silent: MachineId[];
+}
+
+export async function startScriptedHost(socket: string, name = 'bee-1'): Promise<ScriptedHost> {
+	const machine = createKeyPair();
+	const machineId = peerIdOf(machine.publicKey) as MachineId;
+	const answers = new Map<string, (request: AdmitRequest) => void>();
+	const services = createServices<undefined>();
+	const host = {
+		socket,
+		machineId,
+		starveWith: '',
+		podIsReady: true,
+		forge: (csr: Csr) => csr,
+		admissions: [] as AdmitRequest['answer'][],
+		placements: [] as PlaceRequest[],
+		charters: [] as Charter[],
+		workloads: new Map<WorkloadId, { charter: Uint8Array; manifest: Uint8Array; pods: PodStatus[] }>(),
+		silent: [] as MachineId[],
+		[Symbol.asyncDispose]: async () => listener.close(),
+	};
+
+	async function* place(request: PlaceRequest): AsyncGenerator<PlaceEvent> {
+		const nowMs = Date.now();
+		host.placements.push(request);
+		const bundle = openBundle(request.bundle, nowMs);
+		const { tender } = openTender(request.tender, nowMs);
+		const { tenderId, slots } = tender.body;
+		yield { type: 'tendered', tenderId, scope: 'root', hosts: 1 };
+		if (host.starveWith !== '') {
+			yield { type: 'bid', machineId, score: 0, slotsOffered: 0, reason: host.starveWith };
+			yield { type: 'starved', slots, hostsAsked: 1, reasons: [{ requirement: host.starveWith, hosts: 1 }] };
+			return;
+		}
+		yield { type: 'bid', machineId, score: 0.75, slotsOffered: slots.length };
+		const pods: PodStatus[] = [];
+		host.workloads.set(bundle.wid, { charter: request.bundle.charter, manifest: request.bundle.manifest, pods });
+		for (const at of slots) {
+			const awardId = createUlid(nowMs);
+			yield { type: 'awarded', ...at, machineId, awardId };
+			yield { type: 'accepted', ...at, machineId };
+			const replica = createKeyPair();
+			const csr = host.forge({
+				...at,
+				wid: bundle.wid,
+				incarnation: 0,
+				awardId,
+				replicaId: peerIdOf(replica.publicKey) as ReplicaId,
+				addresses: [`/ip4/127.0.0.1/udp/${41000 + at.slot}/quic-v1`],
+				ts: nowMs,
+			});
+			const answered = new Promise<AdmitRequest>((resolve) => answers.set(awardId, resolve));
+			yield { type: 'csr', ...at, awardId, ...signedRequest(csr, replica, machine, awardId) };
+			const { answer } = await answered;
+			host.admissions.push(answer);
+			if (!answer.admitted) {
+				yield { type: 'outcome', ...at, machineId, outcome: 'failed', reason: answer.reason };
+				continue;
+			}
+			pods.push(podOf(bundle.charter.body, at, csr.replicaId));
+			yield { type: 'outcome', ...at, machineId, outcome: 'deployed' };
+		}
+	}
+
+	function podOf(charter: Charter, at: { slot: number; gen: number }, replicaId: ReplicaId): PodStatus {
+		const { wid, owner, namespace, kind, era, manifestCid } = charter;
+		return {
+			...at,
+			podId: `pod-${charter.name}-${at.slot}-g${at.gen}`,
+			name: `${charter.name}-${at.slot}`,
+			namespace,
+			kind,
+			workload: charter.name,
+			wid,
+			owner,
+			phase: 'Running',
+			reason: host.podIsReady ? '' : 'CrashLoopBackOff',
+			ready: host.podIsReady,
+			role: at.slot === 0 ? 'leader' : 'follower',
+			replicaId,
+			restarts: 0,
+			createdAtMs: Date.now() - 5_000,
+			machineId,
+			machineName: name,
+			image: 'example/kv:1',
+			endpoints: [{ name: 'http', protocol: 'tcp', address: `127.0.0.1:${30000 + at.slot}`, containerPort: 8080 }],
+			era,
+			manifestCid,
+			pids: [1000 + at.slot],
+		};
+	}
+
+	services.serve(HostApi, {
+		info: () => ({
+			machineId,
+			name,
+			addresses: [],
+			version: '0.1.0',
+			runtime: 'process',
+			runtimeVersion: '1',
+			startedAtMs: 0,
+			mesh: 'test',
+		}),
+		hosts: () => ({ hosts: [presence(machineId, name)] }),
+		inventory: ({ request }) => {
+			const { body } = openRecord('owner-request', request);
+			const mine = [...host.workloads].filter(
+				([, { charter }]) => openRecord('charter', charter).body.owner === body.owner,
+			);
+			return { workloads: mine.map(([wid, view]) => ({ wid, ...view })), hostsAsked: 1, hostsSilent: host.silent };
+		},
+		charter: ({ charter, manifest }) => {
+			const { body } = openRecord('charter', charter);
+			host.charters.push(body);
+			const view = host.workloads.get(body.wid);
+			if (view === undefined) return { hostsReached: 1, pods: 0 };
+			view.charter = charter;
+			if (manifest !== undefined) view.manifest = manifest;
+			const gen = Math.max(1, ...view.pods.map((pod) => pod.gen));
+			view.pods = Array.from({ length: body.deleted ? 0 : body.replicas }, (_, slot) =>
+				podOf(body, { slot, gen }, view.pods[slot]?.replicaId ?? (peerIdOf(createKeyPair().publicKey) as ReplicaId)),
+			);
+			if (body.deleted) host.workloads.delete(body.wid);
+			return { hostsReached: 1, pods: view.pods.length };
+		},
+		place: (request) => place(request),
+		admit: (request) => {
+			const { answer } = request;
+			if (answer.admitted) openRecord('replica-cert', answer.cert);
+			answers.get(request.awardId)?.(request);
+			return {};
+		},
+		logs: async function* ({ request, podId }) {
+			if (openRecord('owner-request', request).body.verb !== 'logs')
+				throw new MeshError('unauthorized', 'not a request for logs');
+			yield { stream: 'stdout' as const, timeMs: 0, line: `${podId} started` };
+			yield { stream: 'stderr' as const, timeMs: 1_000, line: 'careful' };
+		},
+	});
+	const listener = await listenUnix(socket, (stream) => {
+		openSession(stream, { remote: 'local', initiator: false, services, exchange: nothing }).catch(() => {});
+	});
+	return host;
+}
+
+function signedRequest(csr: Csr, replica: KeyPair, machine: KeyPair, awardId: string) {
+	const envelope = signRecord('csr', csr, replica);
+	const machineId = peerIdOf(machine.publicKey) as MachineId;
+	const csrCid = openRecord('csr', envelope).cid;
+	const manifestCid = cidOf(new Uint8Array());
+	return {
+		csr: envelope,
+		statement: signRecord('host-statement', { awardId, csrCid, manifestCid, machineId, ts: csr.ts }, machine),
+	};
+}
+
+function presence(machineId: MachineId, name: string): Presence {
+	const resources = { cpuMillis: 4000, memoryBytes: 8 * 2 ** 30, diskBytes: 100 * 2 ** 30 };
+	const nowMs = Date.now();
+	return {
+		machineId,
+		name,
+		addresses: ['/ip4/127.0.0.1/udp/4700/quic-v1'],
+		labels: { disk: 'ssd' },
+		runtime: 'process',
+		version: '0.1.0',
+		capacity: resources,
+		free: resources,
+		pods: 0,
+		leaving: false,
+		seq: 1,
+		ts: nowMs,
+		exp: nowMs + 15_000,
+	};
+}

@@ -1,0 +1,201 @@
+/** This host's side: performs what the bidder core decides, for tenders of others and its own. */
+import { randomBytes } from 'node:crypto';
+import { MeshError } from '@beemesh/sdk/errors';
+import { type OpenedBundle, openAward, openBundle, type Signer, signRecord } from '@beemesh/sdk/identity';
+import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
+import type { Award, Bundle, MachineId, Tender } from '@beemesh/sdk/wire';
+import { type Alarm, type Clock, createAlarm, type MeshNode } from '../mesh/index.ts';
+import { callerOf, insist } from './calls.ts';
+import { type Bidder, type BidderConfig, type BidderEffect, type BidderEvent, createBidder } from './core/bidder.ts';
+import { SMALL_MESH_HOSTS_MAX } from './core/rings.ts';
+import type { Entropy, Ledger, Outcome } from './core/types.ts';
+
+/**
+ * Starts the pod of an award. Resolves when the pod is ready, rejects with a reason; when the signal aborts it removes
+ * what it made.
+ */
+export type Deploy = (award: Award, opened: OpenedBundle, signal: AbortSignal) => Promise<void>;
+
+export interface AwardAnswer {
+	readonly accepted: boolean;
+	readonly reason?: string;
+}
+
+export interface DeployerOptions {
+	readonly mesh: MeshNode;
+	readonly ledger: Ledger;
+	readonly signer: Signer;
+	readonly deploy: Deploy;
+	readonly entropy: Entropy;
+	readonly clock: Clock;
+	readonly logger: Logger;
+	readonly metrics: Metrics;
+	readonly config: Partial<BidderConfig>;
+	/** Bids and outcomes for this host's own placements. */
+	readonly ownRequester: {
+		bid(envelope: Uint8Array): void;
+		outcome(awardId: string, machineId: MachineId, outcome: Outcome, reason: string | undefined): void;
+	};
+}
+
+/** An outcome is worth telling for as long as its award could have mattered. */
+const OUTCOME_TTL_MS = 120_000;
+
+export class Deployer {
+	readonly #options: DeployerOptions;
+	readonly #core: Bidder;
+	readonly #alarm: Alarm;
+	readonly #running = new Map<string, AbortController>();
+	readonly #closing = new AbortController();
+
+	constructor(options: DeployerOptions) {
+		const { mesh, ledger, entropy, clock, config } = options;
+		this.#options = options;
+		this.#core = createBidder({ ledger, entropy, config, host: () => mesh.self() });
+		this.#alarm = createAlarm(clock, () => this.step({ type: 'tick' }));
+	}
+
+	tender(tender: Tender): void {
+		this.step({ type: 'tender', tender, answerAlways: this.#options.mesh.hosts().length <= SMALL_MESH_HOSTS_MAX });
+	}
+
+	/** Verifies award and bundle as a whole, then lets the core decide. Throws when the award is nobody's to make. */
+	award(envelope: Uint8Array, bundle: Bundle, from: MachineId): AwardAnswer {
+		const { mesh, clock } = this.#options;
+		const nowMs = clock.nowMs();
+		const { body: award } = openAward(envelope, nowMs);
+		if (award.requester !== from) throw new MeshError('unauthorized', 'the award comes from another host than the one that signed it');
+		if (award.machineId !== mesh.machineId) throw new MeshError('unauthorized', 'the award is for another host');
+		const opened = openBundle(bundle, nowMs);
+		if (opened.wid !== award.wid || opened.charter.body.manifestCid !== award.manifestCid) {
+			throw new MeshError('unauthorized', 'the bundle is not that of the awarded workload and manifest');
+		}
+		if (opened.charter.body.deleted) throw new MeshError('unauthorized', 'the workload has been deleted');
+
+		let answer: AwardAnswer = { accepted: false, reason: 'this host is stopping' };
+		if (this.#closing.signal.aborted) return answer;
+		for (const effect of this.#stepped({ type: 'award', award, ttlMs: award.exp - award.ts })) {
+			if (effect.type === 'answer') {
+				answer = { accepted: effect.accepted, ...(effect.reason === undefined ? {} : { reason: effect.reason }) };
+				this.#options.metrics.count('beemesh_awards_received_total', { outcome: effect.accepted ? 'accepted' : 'rejected' });
+			} else if (effect.type === 'deploy') {
+				void this.#deploy(effect.award, opened);
+			} else this.#perform(effect);
+		}
+		return answer;
+	}
+
+	step(event: BidderEvent): void {
+		for (const effect of this.#stepped(event)) this.#perform(effect);
+	}
+
+	close(): void {
+		this.#closing.abort();
+		this.#alarm.set(undefined);
+		for (const controller of this.#running.values()) controller.abort(new MeshError('cancelled', 'this host is stopping'));
+	}
+
+	#stepped(event: BidderEvent): readonly BidderEffect[] {
+		const effects = this.#core.step(event, this.#options.clock.nowMs());
+		if (!this.#closing.signal.aborted) this.#alarm.set(this.#core.nextDeadlineMs());
+		return effects;
+	}
+
+	#perform(effect: BidderEffect): void {
+		const { logger, mesh } = this.#options;
+		switch (effect.type) {
+			case 'explain':
+				logger.debug(effect.message, effect.fields);
+				break;
+			case 'bid':
+				void this.#bid(effect);
+				break;
+			case 'abort':
+				logger.info('deployment aborted', { awardId: effect.awardId, reason: effect.reason });
+				this.#running.get(effect.awardId)?.abort(new MeshError('cancelled', effect.reason));
+				break;
+			case 'lease': {
+				const { wid, slot, gen, awardId } = effect.award;
+				mesh
+					.putLease({ wid, slot, gen, awardId, renewNonce: effect.renewNonce })
+					.catch((error: unknown) => logger.debug('lease not stored: nobody else will see it', { awardId, error }));
+				break;
+			}
+			case 'outcome':
+				void this.#outcome(effect);
+				break;
+			case 'answer':
+			case 'deploy':
+				// Only an award leads to these, and `award` performs them.
+				break;
+		}
+	}
+
+	async #bid({ tender, score, slotsOffered, reason, validUntilMs }: Extract<BidderEffect, { type: 'bid' }>): Promise<void> {
+		const { mesh, signer, clock, logger, metrics, ownRequester } = this.#options;
+		const { tenderId, requester } = tender;
+		const envelope = signRecord(
+			'bid',
+			{
+				tenderId,
+				machineId: mesh.machineId,
+				score,
+				slotsOffered,
+				...(reason === undefined ? {} : { reason: reason.slice(0, 200) }),
+				validUntil: validUntilMs,
+				ts: clock.nowMs(),
+				nonce: new Uint8Array(randomBytes(16)),
+			},
+			signer,
+		);
+		metrics.count('beemesh_bids_total', { outcome: slotsOffered > 0 ? 'offered' : 'declined' });
+		logger.debug(slotsOffered > 0 ? 'bid' : 'declined', { tenderId, requester, score, slotsOffered, reason });
+		if (requester === mesh.machineId) {
+			ownRequester.bid(envelope);
+			return;
+		}
+		try {
+			await (await callerOf(mesh, requester, tender.requesterAddresses)).bid({ bid: envelope }, { timeout: '2s' });
+		} catch (error) {
+			logger.debug('bid did not arrive', { tenderId, requester, error });
+		}
+	}
+
+	async #deploy(award: Award, opened: OpenedBundle): Promise<void> {
+		const { deploy, logger, clock, metrics } = this.#options;
+		const { awardId, wid, slot, gen } = award;
+		const controller = new AbortController();
+		this.#running.set(awardId, controller);
+		const startedAtMs = clock.nowMs();
+		logger.info('award accepted: deploying', { awardId, wid, slot, gen, requester: award.requester });
+		try {
+			await deploy(award, opened, controller.signal);
+			metrics.observe('beemesh_deploy_seconds', (clock.nowMs() - startedAtMs) / 1_000);
+			this.step({ type: 'deployed', awardId });
+		} catch (error) {
+			this.step({ type: 'deploy-failed', awardId, reason: (error as Error).message });
+		} finally {
+			this.#running.delete(awardId);
+		}
+	}
+
+	async #outcome({ award, outcome, reason }: Extract<BidderEffect, { type: 'outcome' }>): Promise<void> {
+		const { mesh, clock, logger, ownRequester } = this.#options;
+		const { awardId, wid, slot, gen, requester } = award;
+		logger.info('deployment ended', { awardId, wid, slot, gen, outcome, reason });
+		if (requester === mesh.machineId) {
+			ownRequester.outcome(awardId, mesh.machineId, outcome, reason);
+			return;
+		}
+		const why = reason === undefined ? {} : { reason: reason.slice(0, 500) };
+		try {
+			await insist(async () => (await callerOf(mesh, requester)).outcome({ awardId, outcome, ...why }, { timeout: '5s' }), {
+				clock,
+				untilMs: clock.nowMs() + OUTCOME_TTL_MS,
+				signal: this.#closing.signal,
+			});
+		} catch (error) {
+			logger.debug('outcome did not arrive', { awardId, requester, error });
+		}
+	}
+}

@@ -1,0 +1,337 @@
+/**
+ * The scheduler of one host: places for those who ask it (`place`), and bids for what others place. It keeps nothing
+ * on disk; what it forgets in a crash, time-outs on the other hosts clean up.
+ */
+import type { Admission, AdmitRequest, PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
+import { MeshError } from '@beemesh/sdk/errors';
+import {
+	createUlid,
+	openAdmission,
+	openBundle,
+	openMachineRecord,
+	openRecord,
+	requireFresh,
+	sameBytes,
+	type Signer,
+} from '@beemesh/sdk/identity';
+import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
+import type { MachineId } from '@beemesh/sdk/wire';
+import { type Clock, MachineApi, type MeshNode, systemClock, type Verdict } from '../mesh/index.ts';
+import type { Accountant } from '../resources/index.ts';
+import { callerOf, insist } from './calls.ts';
+import { type Admissions, createAdmissions } from './core/admissions.ts';
+import type { BidderConfig } from './core/bidder.ts';
+import { DEFAULT_REQUESTER, type RequesterConfig } from './core/requester.ts';
+import { ROOT_RING } from './core/rings.ts';
+import type { Entropy } from './core/types.ts';
+import { type Deploy, Deployer } from './deployer.ts';
+import { createTenderGate, type TenderGate } from './gate.ts';
+import { Placement, requireConsistent } from './placement.ts';
+
+export interface SchedulerOptions {
+	readonly mesh: MeshNode;
+	readonly resources: Accountant;
+	/** The machine's key. */
+	readonly signer: Signer;
+	readonly deploy: Deploy;
+	readonly logger: Logger;
+	readonly metrics: Metrics;
+	readonly clock?: Clock;
+	/** In [0, 1): spreads bids and retries in time. Default: Math.random. */
+	readonly random?: () => number;
+	readonly requester?: Partial<RequesterConfig>;
+	readonly bidder?: Partial<BidderConfig>;
+}
+
+export interface AdmissionAsk {
+	readonly awardId: string;
+	readonly requester: MachineId;
+	/** Envelopes. */
+	readonly csr: Uint8Array;
+	readonly statement: Uint8Array;
+}
+
+export interface Scheduler extends AsyncDisposable {
+	/**
+	 * Places the slots of a tender. Ends when each slot has its outcome; leaving early cancels what is not admitted.
+	 * Throws `invalid_input`, `unauthorized` or `conflict` (a tender used before) before anything is asked of anybody.
+	 */
+	place(request: PlaceRequest, signal: AbortSignal): AsyncIterable<PlaceEvent>;
+	/** Answers a `csr` event. The first answer stands. Throws `not_found` when nobody asks that. */
+	admit(request: AdmitRequest): Promise<void>;
+	/**
+	 * On the winner's host: carries its pod's request to the requester and waits for the decision. The same request
+	 * gets the same answer. Throws `conflict` (another request on this award), `unauthorized`, `unavailable`.
+	 */
+	requestAdmission(ask: AdmissionAsk, signal: AbortSignal): Promise<Admission>;
+}
+
+type Answer = AdmitRequest['answer'];
+interface Waiter {
+	readonly promise: Promise<Answer>;
+	resolve(answer: Answer): void;
+	reject(error: MeshError): void;
+}
+
+class SchedulerDriver implements Scheduler {
+	readonly #options: SchedulerOptions;
+	readonly #clock: Clock;
+	readonly #entropy: Entropy;
+	readonly #gate: TenderGate;
+	readonly #deployer: Deployer;
+	readonly #admissions: Admissions<Answer> = createAdmissions<Answer>();
+	readonly #byTender = new Map<string, Placement>();
+	readonly #byAward = new Map<string, Placement>();
+	readonly #waiters = new Map<string, Waiter>();
+	readonly #closing = new AbortController();
+	readonly #subscriptions: Disposable[];
+	readonly #service: AsyncDisposable;
+
+	constructor(options: SchedulerOptions) {
+		const { mesh, resources, signer, deploy, logger, metrics, clock = systemClock, random = Math.random, bidder = {} } = options;
+		this.#options = options;
+		this.#clock = clock;
+		this.#entropy = { random, createId: (nowMs) => createUlid(nowMs) };
+		this.#gate = createTenderGate(clock.nowMs());
+		this.#deployer = new Deployer({
+			mesh,
+			ledger: resources,
+			signer,
+			deploy,
+			clock,
+			logger,
+			metrics,
+			entropy: this.#entropy,
+			config: bidder,
+			ownRequester: {
+				bid: (envelope) => this.#onBid(envelope, mesh.machineId),
+				outcome: (awardId, machineId, outcome, reason) =>
+					void this.#onOutcome(awardId, machineId, outcome, reason),
+			},
+		});
+		this.#service = mesh.rpc.services.serve(MachineApi, {
+			tender: ({ tender }) => {
+				this.#onTender(tender);
+				return {};
+			},
+			bid: ({ bid }, { principal }) => {
+				this.#onBid(bid, principal.machineId);
+				return {};
+			},
+			award: ({ award, bundle }, { principal }) => {
+				const { accepted, reason = 'no reason given' } = this.#deployer.award(award, bundle, principal.machineId);
+				return accepted ? { accepted } : { accepted, reason: reason.slice(0, 500) };
+			},
+			cancel: ({ awardId, reason }, { principal }) => {
+				this.#deployer.step({ type: 'cancel', awardId, requester: principal.machineId, reason });
+				return {};
+			},
+			close: ({ tenderId }, { principal }) => {
+				this.#deployer.step({ type: 'close', tenderId, requester: principal.machineId });
+				return {};
+			},
+			outcome: ({ awardId, outcome, reason }, { principal }) => ({
+				known: this.#onOutcome(awardId, principal.machineId, outcome, reason),
+			}),
+			admission: ({ awardId, csr, statement }, { principal, signal }) =>
+				this.#onAdmission(awardId, csr, statement, principal.machineId, signal),
+		});
+		this.#subscriptions = [
+			mesh.onTender(ROOT_RING.scope, (envelope) => this.#onTender(envelope)),
+			mesh.onHosts((event) => {
+				if (event.type === 'changed') return;
+				const hosts = mesh.hosts().map(({ machineId }) => machineId);
+				for (const placement of new Set(this.#byTender.values())) placement.step({ type: 'hosts', hosts });
+				if (event.type === 'down') this.#deployer.step({ type: 'host-lost', machineId: event.machineId });
+				else this.#deployer.step({ type: 'host-back', machineId: event.presence.machineId });
+			}),
+		];
+	}
+
+	async *place(request: PlaceRequest, signal: AbortSignal): AsyncGenerator<PlaceEvent> {
+		const { mesh, signer, logger, metrics, requester = {} } = this.#options;
+		if (this.#closing.signal.aborted) throw new MeshError('draining', 'this host is stopping: ask another one');
+		const nowMs = this.#clock.nowMs();
+		const opened = openBundle(request.bundle, nowMs);
+		requireConsistent(request, openRecord('tender', request.tender).body, opened, mesh.machineId);
+		const admitted = this.#gate.admit(request.tender, nowMs);
+		if (admitted.verdict !== 'accept') throw admitted.error;
+		const { tender } = admitted;
+		const placement = new Placement({
+			request,
+			tender,
+			opened,
+			mesh,
+			signer,
+			logger,
+			metrics,
+			clock: this.#clock,
+			entropy: this.#entropy,
+			config: requester,
+			local: {
+				tender: (own) => this.#deployer.tender(own),
+				award: async (envelope, bundle) => this.#deployer.award(envelope, bundle, mesh.machineId),
+				cancel: (awardId, reason) => this.#deployer.step({ type: 'cancel', awardId, requester: mesh.machineId, reason }),
+				close: (tenderId) => this.#deployer.step({ type: 'close', tenderId, requester: mesh.machineId }),
+			},
+			index: (indexed, { tenderId, awardId }) => {
+				if (tenderId !== undefined) this.#byTender.set(tenderId, indexed);
+				if (awardId !== undefined) this.#byAward.set(awardId, indexed);
+			},
+			onDone: (ended) => this.#forget(ended),
+		});
+		const cancel = (): void => placement.step({ type: 'cancel' });
+		const stops = AbortSignal.any([signal, this.#closing.signal]);
+		if (stops.aborted) throw new MeshError('cancelled', 'the placement was cancelled before it began', { applied: 'no' });
+		stops.addEventListener('abort', cancel, { once: true });
+		try {
+			placement.start();
+			yield* placement.events;
+		} finally {
+			stops.removeEventListener('abort', cancel);
+			cancel();
+		}
+	}
+
+	async admit({ awardId, csrCid, answer }: AdmitRequest): Promise<void> {
+		const placement = this.#byAward.get(awardId);
+		if (answer.admitted) this.#requireOurCert(placement, awardId, answer.cert);
+		if (!this.#admissions.answer(awardId, csrCid, answer)) {
+			throw new MeshError('not_found', 'no replica waits for this answer: its award is over, or the request is another one');
+		}
+		this.#waiters.get(awardId)?.resolve(answer);
+		if (answer.admitted) placement?.step({ type: 'admitted', awardId });
+	}
+
+	async requestAdmission({ awardId, requester, csr, statement }: AdmissionAsk, signal: AbortSignal): Promise<Admission> {
+		const { mesh } = this.#options;
+		const { awardTtlMs } = { ...DEFAULT_REQUESTER, ...this.#options.requester };
+		const stops = AbortSignal.any([signal, this.#closing.signal]);
+		const answer: Answer =
+			requester === mesh.machineId
+				? await this.#onAdmission(awardId, csr, statement, mesh.machineId, stops)
+				: await insist(
+						async () =>
+							(await callerOf(mesh, requester)).admission({ awardId, csr, statement }, { timeout: awardTtlMs, signal: stops }),
+						{ clock: this.#clock, untilMs: this.#clock.nowMs() + awardTtlMs, signal: stops },
+					);
+		if (!answer.admitted) throw new MeshError('unauthorized', `admission refused: ${answer.reason}`);
+		this.#deployer.step({ type: 'admitted', awardId });
+		return answer;
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		if (this.#closing.signal.aborted) return;
+		this.#closing.abort();
+		this.#deployer.close();
+		for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+		await this.#service[Symbol.asyncDispose]();
+	}
+
+	/** Verified before it counts, and before it is passed on. */
+	#onTender(envelope: Uint8Array): Verdict {
+		const { logger, metrics } = this.#options;
+		const admitted = this.#gate.admit(envelope, this.#clock.nowMs());
+		metrics.count('beemesh_tenders_total', { outcome: admitted.verdict });
+		if (admitted.verdict === 'accept') this.#deployer.tender(admitted.tender);
+		else logger.debug('tender refused', { verdict: admitted.verdict, error: admitted.error });
+		return admitted.verdict;
+	}
+
+	#onBid(envelope: Uint8Array, from: MachineId): void {
+		const { body } = openMachineRecord('bid', envelope);
+		if (body.machineId !== from) throw new MeshError('unauthorized', 'the bid is signed by another host than the one that sent it');
+		requireFresh('the bid', body, this.#clock.nowMs());
+		this.#byTender.get(body.tenderId)?.bid(body);
+	}
+
+	#onOutcome(
+		awardId: string,
+		machineId: MachineId,
+		outcome: 'deployed' | 'failed' | 'preempted' | 'cancelled',
+		reason: string | undefined,
+	): boolean {
+		const placement = this.#byAward.get(awardId);
+		if (placement?.liveAward(awardId)?.machineId !== machineId) return false;
+		placement.step({ type: 'outcome', awardId, machineId, outcome, ...(reason === undefined ? {} : { reason }) });
+		return true;
+	}
+
+	async #onAdmission(
+		awardId: string,
+		csrEnvelope: Uint8Array,
+		statement: Uint8Array,
+		from: MachineId,
+		signal: AbortSignal,
+	): Promise<Answer> {
+		const { csr, machineId } = openAdmission(csrEnvelope, statement);
+		if (machineId !== from || csr.body.awardId !== awardId) {
+			throw new MeshError('unauthorized', 'the admission request is not from the host that vouches for it, or is for another award');
+		}
+		const placement = this.#byAward.get(awardId);
+		const live = placement?.liveAward(awardId);
+		if (placement !== undefined && live !== undefined) {
+			const { wid, slot, gen } = csr.body;
+			if (live.machineId !== from) throw new MeshError('unauthorized', 'the award went to another host');
+			if (wid !== placement.tender.wid || slot !== live.slot || gen !== live.gen) {
+				throw new MeshError('unauthorized', 'the admission request is for another slot than the award');
+			}
+			const { manifestCid } = openMachineRecord('host-statement', statement).body;
+			if (manifestCid !== placement.tender.manifestCid) {
+				throw new MeshError('unauthorized', 'the host says that it runs another manifest than the tendered one');
+			}
+		}
+		const nowMs = this.#clock.nowMs();
+		const verdict = this.#admissions.request(awardId, csr.cid, live !== undefined, live?.expMs ?? 0, nowMs);
+		if (verdict.type === 'refused') throw new MeshError('conflict', `admission refused: ${verdict.reason}`);
+		if (verdict.type === 'answered') return verdict.answer;
+		if (verdict.type === 'ask' && placement !== undefined && live !== undefined) {
+			const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+			// Whoever waits holds a promise of its own.
+			promise.catch(() => undefined);
+			this.#waiters.set(awardId, { promise, resolve, reject });
+			placement.csr(live, awardId, csrEnvelope, statement);
+		}
+		return this.#answerOf(awardId, signal);
+	}
+
+	#answerOf(awardId: string, signal: AbortSignal): Promise<Answer> {
+		const waiter = this.#waiters.get(awardId);
+		if (waiter === undefined) throw new MeshError('conflict', 'admission refused: the award is over');
+		return new Promise((resolve, reject) => {
+			const onAbort = (): void => reject(new MeshError('cancelled', 'the admission request was withdrawn', { applied: 'no' }));
+			if (signal.aborted) onAbort();
+			signal.addEventListener('abort', onAbort, { once: true });
+			waiter.promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+		});
+	}
+
+	/** An answer that admits must be the workload's own certificate for this award, whoever hands it in. */
+	#requireOurCert(placement: Placement | undefined, awardId: string, envelope: Uint8Array): void {
+		const live = placement?.liveAward(awardId);
+		if (placement === undefined || live === undefined) {
+			throw new MeshError('not_found', 'the award is over: nobody waits for this certificate');
+		}
+		const cert = openRecord('replica-cert', envelope);
+		const { wid, slot, gen, machineId } = cert.body;
+		const matches =
+			cert.body.awardId === awardId && wid === placement.tender.wid && slot === live.slot && gen === live.gen && machineId === live.machineId;
+		if (!matches || !sameBytes(cert.signer, placement.opened.tenderKey.publicKey)) {
+			throw new MeshError('unauthorized', 'the certificate is not of this award, or not signed with its workload’s key');
+		}
+	}
+
+	#forget(placement: Placement): void {
+		for (const [tenderId, one] of this.#byTender) if (one === placement) this.#byTender.delete(tenderId);
+		for (const [awardId, one] of this.#byAward) {
+			if (one !== placement) continue;
+			this.#byAward.delete(awardId);
+			this.#waiters.get(awardId)?.reject(new MeshError('conflict', 'admission refused: the award is over'));
+			this.#waiters.delete(awardId);
+		}
+	}
+}
+
+export function createScheduler(options: SchedulerOptions): Scheduler {
+	return new SchedulerDriver(options);
+}

@@ -1,0 +1,320 @@
+/**
+ * Everything a replica knows of replicas: admits sessions, keeps a view per workload, publishes its own record, and
+ * pushes news to those connected. Sub-second truth comes from here; the workload's DHT is the backstop.
+ */
+import { MeshError } from '../errors.ts';
+import { type Credential, sameBytes, type Signer, signRecord } from '../identity/index.ts';
+import type { Caller } from '../streams/rpc/contract.ts';
+import type { HelloExchange, RpcNode, Session } from '../streams/rpc/session.types.ts';
+import { silentLogger, type Logger } from '../telemetry/index.ts';
+import {
+	decodeRecord,
+	encodeRecord,
+	type PeerId,
+	type RecordCid,
+	type ReplicaCert,
+	type ServiceRecord,
+	type WorkloadId,
+} from '../wire/index.ts';
+import { type Advertisement, createAdvertisementReader, encodeAdvertisement, RECORD_TTL_MS } from './advertisement.ts';
+import type { MembershipConfig } from './core/index.ts';
+import { ADVERTISEMENTS, ADVERTISEMENTS_BYTES_MAX, HEARTBEAT, PeerApi } from './peer-api.ts';
+import { type MemberEvent, WorkloadView } from './view.ts';
+
+const REFRESH_MS = 5000;
+/** Time for the remote's answer to a ping on behalf of somebody who suspects it. */
+const INDIRECT_PING_MS = 200;
+
+/** Who is at the other end of a session. */
+export interface PeerPrincipal {
+	readonly cert: ReplicaCert;
+	/** A replica of our own workload; others of the same owner and namespace may only call. */
+	readonly isMember: boolean;
+	readonly advertisement: Advertisement;
+}
+
+/** The part of our service record that changes. */
+export interface RecordChange {
+	readonly addresses?: readonly string[];
+	readonly services?: readonly string[];
+	readonly ready?: boolean;
+	readonly left?: boolean;
+}
+
+export interface DirectoryOptions {
+	readonly cert: ReplicaCert;
+	readonly credential: Credential;
+	/** Public key of our owner. */
+	readonly owner: Uint8Array;
+	readonly signer: Signer;
+	readonly manifestCid: RecordCid;
+	readonly version: string;
+	readonly zone?: string;
+	readonly displace: MembershipConfig['displace'];
+	readonly addresses: () => readonly string[];
+	readonly log?: Logger;
+}
+
+export interface DirectoryListener {
+	onMember?(wid: WorkloadId, event: MemberEvent): void;
+	/** A newer replica holds our slot. */
+	onSuperseded?(slot: number, gen: number): void;
+	/** Our record changed, or is due again: put it into the DHT. */
+	onPublish?(advertisement: Advertisement): void;
+	/** A session with a replica of our own workload. */
+	onMemberSession?(session: Session<PeerPrincipal>): void;
+}
+
+export class Directory {
+	readonly exchange: HelloExchange<PeerPrincipal>;
+	readonly #options: DirectoryOptions;
+	readonly #read = createAdvertisementReader();
+	readonly #views = new Map<WorkloadId, WorkloadView>();
+	readonly #listeners = new Set<DirectoryListener>();
+	readonly #subscriptions: Disposable[] = [];
+	readonly #log: Logger;
+	#node: RpcNode<PeerPrincipal> | undefined;
+	#record: ServiceRecord;
+	#advertisement: Advertisement;
+	#refresh: NodeJS.Timeout | undefined;
+
+	constructor(options: DirectoryOptions) {
+		this.#options = options;
+		this.#log = options.log ?? silentLogger;
+		const { cert, manifestCid, version, zone } = options;
+		const { wid, replicaId, slot, gen, incarnation, machineId } = cert;
+		this.#record = {
+			...{ wid, replicaId, slot, gen, incarnation, machineId, manifestCid, version },
+			...(zone === undefined ? {} : { zone }),
+			...{ addresses: [], services: [], ready: false, left: false, seq: 0, ts: 0, exp: 0 },
+		};
+		this.#advertisement = this.#sign({});
+		this.exchange = {
+			hello: () => encodeRecord({ v: 1, ad: this.#advertisement.bytes }),
+			admit: (remote, hello) => this.#admit(remote, hello),
+		};
+	}
+
+	get record(): ServiceRecord {
+		return this.#record;
+	}
+
+	get advertisement(): Advertisement {
+		return this.#advertisement;
+	}
+
+	get node(): RpcNode<PeerPrincipal> {
+		if (this.#node === undefined) throw new MeshError('internal', 'the directory has no node yet');
+		return this.#node;
+	}
+
+	/** Our own workload. */
+	get own(): WorkloadView {
+		return this.view(this.#options.cert.wid);
+	}
+
+	listen(listener: DirectoryListener): Disposable {
+		this.#listeners.add(listener);
+		return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+	}
+
+	/** Starts on a node whose exchange is {@link exchange}. */
+	start(node: RpcNode<PeerPrincipal>): void {
+		this.#node = node;
+		this.own.learn(this.#advertisement);
+		const { services } = node;
+		services.serve(PeerApi, {
+			probe: async ({ peer }, { principal }) => {
+				requireMember(principal);
+				return { alive: await this.#reaches(peer) };
+			},
+			drain: async ({ reason }, { principal }) => {
+				requireMember(principal);
+				this.onDrain?.(reason);
+				return {};
+			},
+			share: async ({ charter, manifest, generations }, { principal }) => {
+				requireMember(principal);
+				this.own.learnGenerations(generations);
+				await this.onCharter?.(charter, manifest);
+				return {};
+			},
+		});
+		this.#subscriptions.push(
+			services.onNotify(HEARTBEAT, (_, { principal, remote }) => this.#views.get(principal.cert.wid)?.heard(remote as PeerId)),
+			services.onNotify(ADVERTISEMENTS, (payload) => this.#onAdvertisements(payload)),
+			node.onSession((session) => this.#onSession(session)),
+		);
+		this.#refresh = setInterval(() => this.publish({}), REFRESH_MS);
+	}
+
+	/** A member asks us to leave. */
+	onDrain: ((reason: string) => void) | undefined;
+	/** A member shares a charter. */
+	onCharter: ((charter: Uint8Array, manifest: Uint8Array | undefined) => void | Promise<void>) | undefined;
+
+	/** The view of a workload; made on first use. */
+	view(wid: WorkloadId): WorkloadView {
+		let view = this.#views.get(wid);
+		if (view === undefined) {
+			const isOwn = wid === this.#options.cert.wid;
+			view = new WorkloadView({
+				wid,
+				self: isOwn ? this.#record.replicaId : undefined,
+				// As a caller we use whatever is ready; who displaces whom is the other workload's business.
+				displace: isOwn ? this.#options.displace : 'when-ready',
+				node: this.node,
+				isActive: isOwn,
+				onMember: (event) => this.#onMember(wid, event),
+				onSuperseded: (slot, gen) => this.#emit((l) => l.onSuperseded?.(slot, gen)),
+			});
+			this.#views.set(wid, view);
+		}
+		return view;
+	}
+
+	/** Dials a hint. The session's certificate says who it really is. */
+	async dial(peer: PeerId, addresses: readonly string[], signal?: AbortSignal): Promise<Session<PeerPrincipal>> {
+		try {
+			return await this.node.connect(peer, { addresses, ...(signal === undefined ? {} : { signal }) });
+		} catch (error) {
+			this.own.refused(error);
+			throw error;
+		}
+	}
+
+	/** Takes an advertisement from anywhere, such as the DHT. Throws when it proves nothing, or is another owner's. */
+	learn(bytes: Uint8Array): void {
+		const advertisement = this.#verify(bytes);
+		if (advertisement.record.replicaId === this.#record.replicaId) return;
+		// Only of workloads that we belong to or call: anybody's else would be memory for nothing.
+		this.#views.get(advertisement.record.wid)?.learn(advertisement);
+	}
+
+	/** Signs a new record and tells everybody connected. */
+	publish(change: RecordChange): void {
+		this.#advertisement = this.#sign(change);
+		if (this.#node === undefined) return;
+		this.own.learn(this.#advertisement);
+		const payload = encodeRecord([this.#advertisement.bytes]);
+		for (const session of this.#node.sessions()) session.notify(ADVERTISEMENTS, payload);
+		this.#emit((l) => l.onPublish?.(this.#advertisement));
+	}
+
+	/** Calls a member of our own workload. */
+	member(peer: PeerId): Caller<(typeof PeerApi)['methods']> | undefined {
+		const session = this.#node?.get(peer);
+		return session?.principal.isMember ? session.caller(PeerApi) : undefined;
+	}
+
+	close(): void {
+		clearInterval(this.#refresh);
+		for (const view of this.#views.values()) view.close();
+		for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+	}
+
+	#sign(change: RecordChange): Advertisement {
+		const { credential, cert, owner, signer, addresses } = this.#options;
+		const nowMs = Date.now();
+		this.#record = {
+			...this.#record,
+			addresses: [...(change.addresses ?? addresses())],
+			services: [...(change.services ?? this.#record.services)],
+			ready: change.ready ?? this.#record.ready,
+			left: change.left ?? this.#record.left,
+			seq: this.#record.seq + 1,
+			ts: nowMs,
+			exp: nowMs + RECORD_TTL_MS,
+		};
+		const bytes = encodeAdvertisement(credential, signRecord('service-record', this.#record, signer));
+		return { cert, owner, record: this.#record, bytes };
+	}
+
+	#admit(remote: PeerId | 'local', hello: Uint8Array): PeerPrincipal {
+		const outer = decodeRecord(hello) as { v?: unknown; ad?: unknown };
+		if (outer?.v !== 1 || !(outer.ad instanceof Uint8Array)) {
+			throw new MeshError('invalid_input', 'the hello is not one of a replica, or of a version this one does not know');
+		}
+		const advertisement = this.#verify(outer.ad);
+		const { cert, record } = advertisement;
+		if (cert.replicaId !== remote) throw new MeshError('unauthorized', 'the certificate is of another replica than the one connected');
+		const isMember = cert.wid === this.#options.cert.wid;
+		if (!isMember && cert.namespace !== this.#options.cert.namespace) {
+			throw new MeshError('unauthorized', `namespace ${cert.namespace} may not call into ${this.#options.cert.namespace}`);
+		}
+		const newestGen = this.#views.get(cert.wid)?.generations().get(cert.slot) ?? 0;
+		if (isMember && this.#options.displace === 'at-once' && cert.gen < newestGen) {
+			throw new MeshError('conflict', `slot ${cert.slot} has been given to generation ${newestGen}; this is ${cert.gen}`, {
+				details: { slot: cert.slot, gen: newestGen },
+			});
+		}
+		if (record.left) throw new MeshError('conflict', 'this replica has left its workload');
+		return { cert, isMember, advertisement };
+	}
+
+	#verify(bytes: Uint8Array): Advertisement {
+		const advertisement = this.#read(bytes, Date.now());
+		if (!sameBytes(advertisement.owner, this.#options.owner)) {
+			throw new MeshError('unauthorized', 'this replica belongs to another owner');
+		}
+		return advertisement;
+	}
+
+	#onSession(session: Session<PeerPrincipal>): void {
+		const { principal } = session;
+		const peer = session.remote as PeerId;
+		const view = this.view(principal.cert.wid);
+		session.onClose(() => view.sessionClosed(peer));
+		view.sessionOpened(principal.advertisement);
+		// Whoever connects learns of all replicas of our workload; the newest record of ours may postdate its hello.
+		session.notify(ADVERTISEMENTS, encodeRecord(this.own.advertisements().map(({ bytes }) => bytes)));
+		if (principal.isMember) this.#emit((l) => l.onMemberSession?.(session));
+	}
+
+	#onAdvertisements(payload: Uint8Array): void {
+		const list = decodeRecord(payload, ADVERTISEMENTS_BYTES_MAX);
+		if (!Array.isArray(list)) return;
+		for (const bytes of list) {
+			if (!(bytes instanceof Uint8Array)) continue;
+			try {
+				this.learn(bytes);
+			} catch (error) {
+				this.#log.debug('advertisement refused', { error });
+			}
+		}
+	}
+
+	#onMember(wid: WorkloadId, event: MemberEvent): void {
+		if (event.type === 'added' && wid === this.#options.cert.wid) this.#tellCallers(event.record);
+		this.#emit((l) => l.onMember?.(wid, event));
+	}
+
+	/** Callers of our workload hear of a new replica from us; its own sessions reach only those it dials. */
+	#tellCallers(record: ServiceRecord): void {
+		const found = this.own.advertisements().find((a) => a.record.replicaId === record.replicaId);
+		if (found === undefined) return;
+		const payload = encodeRecord([found.bytes]);
+		for (const session of this.node.sessions()) {
+			if (!session.principal.isMember) session.notify(ADVERTISEMENTS, payload);
+		}
+	}
+
+	async #reaches(peer: PeerId): Promise<boolean> {
+		try {
+			const session = this.#node?.get(peer);
+			if (session === undefined) return false;
+			await session.ping(INDIRECT_PING_MS);
+			return true;
+		} catch {
+			return false;
+		}
+	}
+
+	#emit(tell: (listener: DirectoryListener) => void): void {
+		for (const listener of [...this.#listeners]) tell(listener);
+	}
+}
+
+function requireMember(principal: PeerPrincipal): void {
+	if (!principal.isMember) throw new MeshError('unauthorized', 'only replicas of this workload may ask that');
+}

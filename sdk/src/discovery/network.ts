@@ -1,0 +1,29 @@
+/** How a replica gets onto the network: a transport of its own key, and its workload's DHT where there is one. */
+import type { Transport } from '../streams/transport.ts';
+import type { WorkloadId } from '../wire/index.ts';
+import type { Advertisement } from './advertisement.ts';
+
+export interface NetworkOptions {
+	/** 32 bytes, the replica's key. Secret. */
+	readonly seed: Uint8Array;
+	readonly listen: readonly string[];
+	readonly announce: readonly string[];
+	readonly wid: WorkloadId;
+	/** Checks what others put into the DHT. Throws on what proves nothing. */
+	readonly read: (bytes: Uint8Array) => Advertisement;
+}
+
+/** The backstop of discovery: finds replicas when sessions cannot tell. */
+export interface WorkloadDht {
+	/** Puts our advertisement where others look; a tombstone too. */
+	put(advertisement: Advertisement, signal: AbortSignal): Promise<void>;
+	/** Advertisements of replicas, unverified. */
+	find(signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+export interface NetworkEnd {
+	readonly transport: Transport;
+	readonly dht: WorkloadDht | undefined;
+}
+
+export type OpenNetwork = (options: NetworkOptions) => Promise<NetworkEnd>;

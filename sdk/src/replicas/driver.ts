@@ -1,0 +1,222 @@
+/**
+ * Performs what the reconciler decides: tenders through the host, admits the pods that win, asks excess replicas to
+ * leave. One per replica; only the responsible one acts.
+ */
+import { isMeshError, MeshError } from '../errors.ts';
+import { certify, type OpenedBundle, openAdmission } from '../identity/index.ts';
+import type { Caller } from '../streams/rpc/contract.ts';
+import { type Logger, type Metrics, silentLogger, silentMetrics } from '../telemetry/index.ts';
+import type { MachineId, RecordCid, ReplicaId, SlotGen } from '../wire/index.ts';
+import {
+	createReconciler,
+	type LossCause,
+	type ObservedReplica,
+	type Reconciler,
+	type ReconcilerEffect,
+	type ReconcilerInput,
+} from './core/index.ts';
+import type { AdmitRequest, MemberHint, PlaceEvent, placementMethods } from './placement-api.ts';
+import { tenderFor } from './tender.ts';
+
+const EVERY_MS = 5000;
+
+export interface LiveReplica extends ObservedReplica {
+	readonly machineId: MachineId;
+	readonly addresses: readonly string[];
+}
+
+/** What the driver needs of the replica it runs in. */
+export interface ReplicaWorld {
+	/** Calls of the host; throws `unavailable` while it is away. */
+	calls(): Caller<typeof placementMethods>;
+	bundle(): OpenedBundle;
+	/** Our host, which collects the bids. */
+	readonly machineId: MachineId;
+	readonly machineAddresses: readonly string[];
+	live(): readonly LiveReplica[];
+	generations(): ReadonlyMap<number, number>;
+	drain(replica: ReplicaId, reason: string): void;
+	/** Makes an admission final before its certificate is signed. Rejects when it must not be, e.g. without a quorum. */
+	commit(admission: SlotGen & { readonly replicaId: ReplicaId; readonly machineId: MachineId }): Promise<void>;
+	onReconcile(status: { readonly observed: number; readonly desired: number; readonly acted: boolean }): void;
+}
+
+interface Awarded {
+	readonly at: SlotGen;
+	readonly machineId: MachineId;
+	/** The first admission request; another one under the same award is refused. */
+	csrCid: RecordCid | undefined;
+	answer: Promise<AdmitRequest['answer']> | undefined;
+}
+
+export class ReplicaDriver {
+	readonly #world: ReplicaWorld;
+	readonly #core: Reconciler;
+	readonly #log: Logger;
+	readonly #metrics: Metrics;
+	readonly #abort = new AbortController();
+	readonly #every: NodeJS.Timeout;
+	#timer: NodeJS.Timeout | undefined;
+
+	constructor(world: ReplicaWorld, log: Logger = silentLogger, metrics: Metrics = silentMetrics) {
+		this.#world = world;
+		this.#log = log;
+		this.#metrics = metrics;
+		this.#core = createReconciler(performance.now());
+		this.#every = setInterval(() => this.observe(), EVERY_MS);
+		this.charterChanged();
+	}
+
+	charterChanged(): void {
+		const { replicas, manifestCid, era, kind, deleted } = this.#world.bundle().charter.body;
+		this.#step({ type: 'desired', desired: { replicas, manifestCid, era, kind, deleted } });
+	}
+
+	setResponsible(isResponsible: boolean): void {
+		this.#step({ type: 'responsible', isResponsible });
+	}
+
+	lost(slot: number, cause: LossCause): void {
+		this.#step({ type: 'lost', slot, cause });
+	}
+
+	/** Compares again; at every change of membership, and every 5 s. */
+	observe(): void {
+		this.#step({ type: 'observed', live: this.#world.live(), generations: this.#world.generations() });
+	}
+
+	close(): void {
+		clearInterval(this.#every);
+		clearTimeout(this.#timer);
+		this.#abort.abort();
+	}
+
+	#step(input: ReconcilerInput): void {
+		if (this.#abort.signal.aborted) return;
+		const effects = this.#core.step(input, performance.now());
+		for (const effect of effects) this.#perform(effect);
+		const { observed, desired } = this.#core.status();
+		if (input.type === 'observed') this.#world.onReconcile({ observed, desired, acted: effects.length > 0 });
+		clearTimeout(this.#timer);
+		const deadlineMs = this.#core.nextDeadlineMs();
+		if (deadlineMs === undefined) return;
+		this.#timer = setTimeout(() => this.#step({ type: 'tick' }), Math.max(1, deadlineMs - performance.now()));
+	}
+
+	#perform(effect: ReconcilerEffect): void {
+		if (effect.type === 'tender') {
+			void this.#place(effect.slots);
+			return;
+		}
+		const { slot, gen, replicaId } = effect.replica;
+		this.#log.info('replica asked to leave', { slot, gen, reason: effect.reason });
+		this.#world.drain(replicaId, effect.reason);
+	}
+
+	async #place(slots: readonly SlotGen[]): Promise<void> {
+		const pending = new Set(slots.map(({ slot }) => slot));
+		const awards = new Map<string, Awarded>();
+		const end = (slot: number, deployed: boolean): void => {
+			if (!pending.delete(slot)) return;
+			this.#metrics.count('beemesh_replica_placements_total', { outcome: deployed ? 'deployed' : 'failed' });
+			this.#step({ type: 'placement-ended', slot, deployed, jitter: Math.random() });
+		};
+		try {
+			const world = this.#world;
+			const bundle = world.bundle();
+			const { tenderId, envelope } = tenderFor({
+				bundle,
+				slots,
+				requester: world.machineId,
+				requesterAddresses: world.machineAddresses,
+				runningOn: world.live().map((r) => r.machineId),
+				nowMs: Date.now(),
+			});
+			this.#log.info('tender for lost or wanted replicas', { tenderId, slots });
+			const request = { tender: envelope, bundle: bundle.bundle, keepTrying: false };
+			for await (const event of world.calls().place(request, { signal: this.#abort.signal })) {
+				this.#onEvent(event, awards, end);
+			}
+		} catch (error) {
+			if (this.#abort.signal.aborted) return;
+			this.#log.warn('placement ended early', { error, slots });
+		} finally {
+			for (const slot of [...pending]) end(slot, false);
+		}
+	}
+
+	#onEvent(event: PlaceEvent, awards: Map<string, Awarded>, end: (slot: number, deployed: boolean) => void): void {
+		switch (event.type) {
+			case 'awarded': {
+				const { slot, gen, machineId } = event;
+				awards.set(event.awardId, { at: { slot, gen }, machineId, csrCid: undefined, answer: undefined });
+				break;
+			}
+			case 'csr':
+				void this.#answer(event, awards.get(event.awardId));
+				break;
+			case 'outcome':
+				this.#log.info('placement ended', { slot: event.slot, gen: event.gen, outcome: event.outcome, reason: event.reason });
+				end(event.slot, event.outcome === 'deployed');
+				break;
+			case 'starved':
+				this.#log.warn('no host takes these slots', { slots: event.slots, reasons: event.reasons });
+				for (const { slot } of event.slots) end(slot, false);
+				break;
+			default:
+				this.#log.debug('placement', { ...event });
+		}
+	}
+
+	async #answer(event: Extract<PlaceEvent, { type: 'csr' }>, award: Awarded | undefined): Promise<void> {
+		const csrCid = csrCidOf(event.csr, event.statement);
+		try {
+			if (csrCid === undefined) return;
+			let answer: AdmitRequest['answer'];
+			if (award === undefined) answer = { admitted: false, reason: 'this award is not of this tender' };
+			else if (award.csrCid !== undefined && award.csrCid !== csrCid) {
+				answer = { admitted: false, reason: 'another replica has asked under this award' };
+			} else {
+				award.csrCid = csrCid;
+				award.answer ??= this.#admit(event, award);
+				answer = await award.answer;
+			}
+			await this.#world.calls().admit({ awardId: event.awardId, csrCid, answer });
+		} catch (error) {
+			this.#log.warn('admission not delivered', { slot: event.slot, gen: event.gen, error });
+		}
+	}
+
+	async #admit(event: Extract<PlaceEvent, { type: 'csr' }>, award: Awarded): Promise<AdmitRequest['answer']> {
+		const { charter, tenderKey, wid } = this.#world.bundle();
+		try {
+			const { csr, machineId } = openAdmission(event.csr, event.statement);
+			const { slot, gen, replicaId, awardId } = csr.body;
+			const isAwarded = machineId === award.machineId && slot === award.at.slot && gen === award.at.gen;
+			if (!isAwarded || awardId !== event.awardId || csr.body.wid !== wid) {
+				throw new MeshError('unauthorized', 'the request is not for the slot, generation and machine of its award');
+			}
+			await this.#world.commit({ slot, gen, replicaId, machineId });
+			const cert = certify(charter.body, csr.body, machineId, tenderKey, Date.now());
+			this.#log.info('replica admitted', { slot, gen, replicaId, machineId });
+			return { admitted: true, cert, members: this.#hints(), foundingSlots: 0 };
+		} catch (error) {
+			const reason = isMeshError(error) ? error.message : String(error);
+			this.#log.warn('replica not admitted', { ...award.at, error });
+			return { admitted: false, reason };
+		}
+	}
+
+	#hints(): MemberHint[] {
+		return this.#world.live().map(({ replicaId, slot, gen, addresses }) => ({ replicaId, slot, gen, addresses: [...addresses] }));
+	}
+}
+
+/** Undefined when host or replica did not sign what they say. */
+function csrCidOf(csr: Uint8Array, statement: Uint8Array): RecordCid | undefined {
+	try {
+		return openAdmission(csr, statement).csr.cid;
+	} catch {
+		return undefined;
+	}
+}

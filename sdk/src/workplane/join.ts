@@ -1,0 +1,145 @@
+/**
+ * Joining: the host says which slot this is, the replica makes its key, whoever awarded the slot certifies it, and the
+ * members admitted before are dialed. Resolves when this replica can serve and be found.
+ */
+import { createAdvertisementReader, Directory, type OpenNetwork, type PeerPrincipal } from '../discovery/index.ts';
+import { isMeshError, MeshError } from '../errors.ts';
+import { certify, createKeyPair, type KeyPair, openCredential, openRecord, peerIdOf, signRecord } from '../identity/index.ts';
+import type { Admission, MemberHint } from '../replicas/placement-api.ts';
+import type { PodContext } from '../replicas/pod-api.ts';
+import { durationMs } from '../streams/rpc/duration.ts';
+import { createRpcNode } from '../streams/rpc/node.ts';
+import { silentLogger, silentMetrics } from '../telemetry/index.ts';
+import { type Award, type Csr, LIMITS, type ReplicaCert, type ReplicaId } from '../wire/index.ts';
+import { CharterKeeper } from './charter.ts';
+import type { PodHost } from './host.ts';
+import { superviseReplica } from './supervise.ts';
+import type { JoinOptions } from './types.ts';
+import { LiveWorkplane, within } from './workplane.ts';
+
+/** Framed calls between replicas and their callers, one stream per pair. */
+const RPC_PROTOCOL = '/beemesh/w/rpc/1';
+const READY_TIMEOUT_MS = 60_000;
+const DIAL_MS = 3000;
+/** Members that do not answer by then are looked for in the background. */
+const FIRST_DIALS_MS = 2000;
+
+type Admitted = Pick<Admission, 'cert' | 'members' | 'foundingSlots'>;
+
+export interface JoinComponents {
+	readonly host: PodHost;
+	readonly openNetwork: OpenNetwork;
+	readonly options: JoinOptions;
+	/** Ends the process after a drain that nobody in it asked for. Default: nothing. */
+	readonly exit?: (code: number) => void;
+	/** Where Raft groups keep their logs; undefined: in memory, for tests and for `dev` without `data`. */
+	readonly dataDir?: string | undefined;
+}
+
+export async function join(components: JoinComponents): Promise<LiveWorkplane> {
+	const { host, openNetwork, options } = components;
+	const timeoutMs = durationMs(options.readyTimeout ?? READY_TIMEOUT_MS);
+	const limit = AbortSignal.timeout(timeoutMs);
+	const signal = options.signal === undefined ? limit : AbortSignal.any([options.signal, limit]);
+	const log = options.log ?? silentLogger;
+	const context = await host.calls.context({}, { signal });
+	const charter = new CharterKeeper(context.bundle);
+	const { wid, owner, tenderKey, charter: chartered, bundle } = charter.opened;
+	const key = createKeyPair();
+	const replicaId = peerIdOf(key.publicKey) as ReplicaId;
+	const read = createAdvertisementReader();
+	const { listen, announce } = context;
+	const network = await openNetwork({ seed: key.seed, listen, announce, wid, read: (bytes) => read(bytes, Date.now()) });
+	try {
+		const addresses = (): readonly string[] => network.transport.addresses().slice(0, LIMITS.addressesMax);
+		const award = awardOf(context);
+		const { slot, gen, incarnation } = context;
+		const csr: Csr = { slot, gen, incarnation, awardId: award.awardId, wid, replicaId, addresses: [...addresses()], ts: Date.now() };
+		const admitted = await admission(host, context, csr, key, signal, () =>
+			certify(chartered.body, csr, context.machineId, tenderKey, Date.now()),
+		);
+		const credential = { cert: admitted.cert, grant: bundle.grant };
+		const { cert } = openCredential(credential, Date.now());
+		requireOurs(cert, csr);
+		const zone = options.locality?.zone ?? context.zone;
+		const directory = new Directory({
+			...{ cert, credential, owner, addresses, log },
+			signer: key,
+			// What this pod runs, which an update may have overtaken.
+			manifestCid: award.manifestCid,
+			version: options.version ?? '0.0.0',
+			...(zone === undefined ? {} : { zone }),
+			displace: chartered.body.kind === 'StatefulSet' ? 'at-once' : 'when-ready',
+		});
+		const node = createRpcNode<PeerPrincipal>({
+			transport: network.transport,
+			protocol: RPC_PROTOCOL,
+			exchange: directory.exchange,
+			// Membership has heartbeats of its own, with an indirect probe before the verdict.
+			heartbeats: false,
+			onFailure: ({ error, what, remote }) => log.error('handler failed', { error, what, remote }),
+		});
+		directory.start(node);
+		const metrics = options.metrics ?? silentMetrics;
+		const workplane = new LiveWorkplane({ host, context, charter, network, directory, node, options, log, metrics });
+		await superviseReplica(workplane, components, admitted.foundingSlots);
+		await within(FIRST_DIALS_MS, Promise.all(admitted.members.map((hint) => dialHint(directory, hint))));
+		signal.throwIfAborted();
+		log.info('joined', { workload: chartered.body.name, slot, gen, incarnation, replicaId });
+		workplane.begin();
+		return workplane;
+	} catch (error) {
+		await network.transport[Symbol.asyncDispose]();
+		if (limit.aborted) {
+			throw new MeshError('deadline', `not admitted within ${timeoutMs} ms: is whoever placed this replica still there?`, {
+				cause: error,
+			});
+		}
+		throw error;
+	}
+}
+
+/** The award was fresh when the host took it; a pod that restarts holds the same one days later. */
+function awardOf({ award, slot, gen }: PodContext): Award {
+	const { body } = openRecord('award', award);
+	if (body.slot !== slot || body.gen !== gen) throw new MeshError('invalid_input', 'the award of this pod is for another slot');
+	return body;
+}
+
+/**
+ * The first start of an award asks whoever awarded it. A restart in place holds the same award, slot and generation
+ * under a new key, and nobody waits for its request any more: the replica certifies itself with the workload's key.
+ */
+async function admission(
+	host: PodHost,
+	context: PodContext,
+	csr: Csr,
+	key: KeyPair,
+	signal: AbortSignal,
+	selfCertify: () => Uint8Array,
+): Promise<Admitted> {
+	if (context.incarnation === 0) {
+		const envelope = signRecord('csr', csr, key);
+		return host.calls.join({ csr: envelope }, { signal, timeout: READY_TIMEOUT_MS });
+	}
+	let members: MemberHint[] = [];
+	try {
+		const { found } = await host.calls.resolve({ by: 'id', wid: csr.wid }, { signal });
+		members = found.flatMap((workload) => workload.members);
+	} catch (error) {
+		// Without hints the DHT and the others' dials are left.
+		if (!isMeshError(error)) throw error;
+	}
+	return { cert: selfCertify(), members, foundingSlots: 0 };
+}
+
+function requireOurs(cert: ReplicaCert, csr: Csr): void {
+	const isOurs =
+		cert.replicaId === csr.replicaId && cert.wid === csr.wid && cert.slot === csr.slot && cert.gen === csr.gen;
+	if (!isOurs) throw new MeshError('unauthorized', 'the certificate received is for another replica or slot');
+}
+
+async function dialHint(directory: Directory, { replicaId, addresses }: MemberHint): Promise<void> {
+	if (replicaId === directory.record.replicaId) return;
+	await directory.dial(replicaId, addresses, AbortSignal.timeout(DIAL_MS)).catch(() => undefined);
+}
