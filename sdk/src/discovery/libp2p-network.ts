@@ -20,7 +20,7 @@ const PROVIDE_EVERY_MS = 20_000;
 
 export const openLibp2pNetwork: OpenNetwork = async (options) => {
 	const { seed, listen, announce, wid } = options;
-	const { node, transport } = await createLibp2pNode({
+	const { node, transport } = await createLibp2pNode<{ dht: SingleKadDHT }>({
 		seed,
 		listen,
 		announce,
@@ -36,7 +36,7 @@ export const openLibp2pNetwork: OpenNetwork = async (options) => {
 			}),
 		},
 	});
-	return { transport, dht: createWorkloadDht(node.services.dht as SingleKadDHT, wid) };
+	return { transport, dht: createWorkloadDht(node.services.dht, wid) };
 };
 
 function createWorkloadDht(dht: SingleKadDHT, wid: WorkloadId): WorkloadDht {

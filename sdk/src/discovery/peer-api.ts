@@ -1,7 +1,7 @@
 /** What replicas of one workload ask of each other, besides what the app serves. Refused to callers from elsewhere. */
 import * as v from 'valibot';
 import { contract, rpc } from '../streams/rpc/contract.ts';
-import { envelopeSchema, genSchema, LIMITS, replicaIdSchema, slotSchema } from '../wire/index.ts';
+import { bytesSchema, envelopeSchema, genSchema, LIMITS, replicaIdSchema, slotSchema } from '../wire/index.ts';
 
 const nothing = v.strictObject({});
 
@@ -18,7 +18,7 @@ export const PeerApi = contract('beemesh.peer', '1.0.0', {
 	share: rpc({
 		input: v.strictObject({
 			charter: envelopeSchema,
-			manifest: v.optional(v.instance(Uint8Array)),
+			manifest: v.optional(bytesSchema(LIMITS.manifestBytesMax)),
 			generations: v.pipe(v.array(v.tuple([slotSchema, genSchema])), v.maxLength(LIMITS.recordBytesMax)),
 		}),
 		output: nothing,

@@ -4,13 +4,13 @@
  */
 import { createAdvertisementReader, Directory, type OpenNetwork, type PeerPrincipal } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
-import { certify, createKeyPair, type KeyPair, openCredential, openRecord, peerIdOf, signRecord } from '../identity/index.ts';
+import { certify, createKeyPair, type KeyPair, openCredential, peerIdOf, signRecord } from '../identity/index.ts';
 import type { Admission, MemberHint } from '../replicas/placement-api.ts';
 import type { PodContext } from '../replicas/pod-api.ts';
 import { durationMs } from '../streams/rpc/duration.ts';
 import { createRpcNode } from '../streams/rpc/node.ts';
 import { silentLogger, silentMetrics } from '../telemetry/index.ts';
-import { type Award, type Csr, LIMITS, type ReplicaCert, type ReplicaId } from '../wire/index.ts';
+import { type Csr, LIMITS, type ReplicaCert, type ReplicaId } from '../wire/index.ts';
 import { CharterKeeper } from './charter.ts';
 import type { PodHost } from './host.ts';
 import { superviseReplica } from './supervise.ts';
@@ -52,8 +52,7 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 	const network = await openNetwork({ seed: key.seed, listen, announce, wid, read: (bytes) => read(bytes, Date.now()) });
 	try {
 		const addresses = (): readonly string[] => network.transport.addresses().slice(0, LIMITS.addressesMax);
-		const award = awardOf(context);
-		const { slot, gen, incarnation } = context;
+		const { slot, gen, incarnation, award } = context;
 		const csr: Csr = { slot, gen, incarnation, awardId: award.awardId, wid, replicaId, addresses: [...addresses()], ts: Date.now() };
 		const admitted = await admission(host, context, csr, key, signal, () =>
 			certify(chartered.body, csr, context.machineId, tenderKey, Date.now()),
@@ -97,13 +96,6 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 		}
 		throw error;
 	}
-}
-
-/** The award was fresh when the host took it; a pod that restarts holds the same one days later. */
-function awardOf({ award, slot, gen }: PodContext): Award {
-	const { body } = openRecord('award', award);
-	if (body.slot !== slot || body.gen !== gen) throw new MeshError('invalid_input', 'the award of this pod is for another slot');
-	return body;
 }
 
 /**

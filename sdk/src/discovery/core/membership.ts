@@ -27,6 +27,8 @@ export interface MembershipConfig {
 	readonly probesMax: number;
 	/** Pause before another dial of a peer that could not be reached. Default 1000. */
 	readonly redialMs: number;
+	/** Pause before another dial of one that is thought dead: after a partition both sides think so. Default 2000. */
+	readonly redialGoneMs: number;
 	/** How long the dead and the departed are remembered, so that old records do not bring them back. Default 60 s. */
 	readonly forgetMs: number;
 }
@@ -37,6 +39,7 @@ export const MEMBERSHIP_DEFAULTS = {
 	probeMs: 300,
 	probesMax: 2,
 	redialMs: 1000,
+	redialGoneMs: 2000,
 	forgetMs: 60_000,
 } as const;
 
@@ -224,7 +227,7 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 		const member = members.get(peer);
 		if (member === undefined || member.hasSession) return;
 		member.dialFailed = true;
-		member.dialAtMs = nowMs + config.redialMs;
+		member.dialAtMs = nowMs + (member.phase === 'gone' ? config.redialGoneMs : config.redialMs);
 		if (member.phase !== 'suspect') return;
 		if (refused || member.probesOpen === 0) remove(member, member.evidence, nowMs);
 	}
@@ -249,7 +252,7 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 			if (member.phase === 'alive' && nowMs >= member.heardMs + config.suspectAfterMs) suspect(member, 'silent', nowMs);
 			else if (member.phase === 'suspect' && nowMs >= member.verdictMs) remove(member, member.evidence, nowMs);
 			else if (member.phase === 'suspect' && member.probesOpen === 0 && nowMs >= member.verdictMs - config.probeMs) probe(member);
-			if (!member.hasSession && member.phase !== 'gone' && member.dialAtMs !== undefined && nowMs >= member.dialAtMs) dial(member);
+			if (!member.hasSession && member.dialAtMs !== undefined && nowMs >= member.dialAtMs) dial(member);
 			if (member.phase === 'known' && nowMs > member.record.exp) members.delete(peer);
 			else if (member.phase === 'gone' && nowMs > member.sinceMs + config.forgetMs) members.delete(peer);
 		}
@@ -287,6 +290,7 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 	function remove(member: Member, cause: RemovalCause, nowMs: number): void {
 		const wasAnnounced = member.phase === 'alive' || member.phase === 'suspect';
 		enter(member, 'gone', nowMs);
+		if (cause === 'closed' || cause === 'silent') member.dialAtMs = nowMs + config.redialGoneMs;
 		if (member.hasSession && cause === 'silent') {
 			out.push({ type: 'disconnect', peer: member.record.replicaId });
 			member.hasSession = false;
@@ -301,7 +305,7 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 		member.probesOpen = 0;
 		member.dialFailed = false;
 		if (phase === 'known') member.dialAtMs = nowMs;
-		if (phase === 'alive') member.dialAtMs = undefined;
+		else member.dialAtMs = undefined;
 	}
 
 	/** Of several replicas of one slot the highest generation, then incarnation, stays. */
@@ -332,7 +336,7 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 		nextDeadlineMs() {
 			let next = heartbeatAtMs;
 			for (const m of members.values()) {
-				if (m.record.replicaId === config.self || m.phase === 'gone') continue;
+				if (m.record.replicaId === config.self) continue;
 				if (m.phase === 'alive') next = Math.min(next, m.heardMs + config.suspectAfterMs);
 				if (m.phase === 'suspect') next = Math.min(next, m.verdictMs);
 				if (!m.hasSession && m.dialAtMs !== undefined) next = Math.min(next, m.dialAtMs);

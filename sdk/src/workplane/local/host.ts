@@ -50,8 +50,7 @@ export interface LocalHost extends PodHost {
 export async function createLocalHost(options: LocalHostOptions): Promise<LocalHost> {
 	const { registry, workload, data, voters, listen } = options;
 	const owner = createKeyPair(await registry.ownerSeed());
-	const machine = createKeyPair();
-	const machineId = peerIdOf(machine.publicKey) as MachineId;
+	const machineId = peerIdOf(createKeyPair().publicKey) as MachineId;
 	const { bundle, wid, manifestCid, tenderKey } = makeBundle(owner, workload, voters);
 	const claim = await registry.claim(workload, data);
 	const awardId = createUlid(Date.now());
@@ -65,7 +64,7 @@ export async function createLocalHost(options: LocalHostOptions): Promise<LocalH
 
 	const calls: HostCalls = {
 		async context() {
-			return contextOf({ claim, machine, machineId, awardId, bundle, wid, manifestCid, listen });
+			return contextOf({ claim, machineId, awardId, bundle, wid, manifestCid, listen });
 		},
 		async join({ csr: envelope }) {
 			const csr = openRecord('csr', envelope).body;
@@ -87,6 +86,8 @@ export async function createLocalHost(options: LocalHostOptions): Promise<LocalH
 			await registry.publish({ wid, workload, replicaId: id, slot: claim.slot, gen: claim.gen, addresses });
 			return {};
 		},
+		// The slot stays claimed until the process ends.
+		leave: async () => ({}),
 		async resolve(query) {
 			const entries = await hintsOf((e) => (query.by === 'id' ? e.wid === query.wid : e.workload === query.name));
 			const wids = new Set(entries.map((e) => e.wid));
@@ -161,7 +162,6 @@ function makeBundle(owner: KeyPair, name: string, voters: number): {
 
 interface ContextParts {
 	readonly claim: Claim;
-	readonly machine: KeyPair;
 	readonly machineId: MachineId;
 	readonly awardId: string;
 	readonly bundle: Bundle;
@@ -170,22 +170,15 @@ interface ContextParts {
 	readonly listen: readonly string[];
 }
 
-function contextOf({ claim, machine, machineId, awardId, bundle, wid, manifestCid, listen }: ContextParts): PodContext {
+function contextOf({ claim, machineId, awardId, bundle, wid, manifestCid, listen }: ContextParts): PodContext {
 	const { slot, gen, incarnation } = claim;
 	const nowMs = Date.now();
-	const award = signRecord(
-		'award',
-		{
+	return {
+		...{ machineId, machineAddresses: [], machineName: 'dev', slot, gen, incarnation },
+		award: {
 			...{ awardId, tenderId: awardId, wid, slot, gen, machineId, requester: machineId, manifestCid },
 			...{ ts: nowMs, exp: nowMs + 120_000 },
 		},
-		machine,
-	);
-	return {
-		...{ machineId, machineAddresses: [], machineName: 'dev', slot, gen },
-		// Every start asks for admission here: there is no placement that could have ended.
-		incarnation,
-		award,
 		bundle,
 		listen: [...listen],
 		announce: [],

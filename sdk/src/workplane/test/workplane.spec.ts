@@ -101,7 +101,7 @@ describe('a workplane', function () {
 	it('asks all ready replicas at once', async () => {
 		const all = await Promise.all([mesh.join(), mesh.join(), mesh.join()]);
 		await Promise.all(all.map((wp) => serveGreeter(wp)));
-		const [first] = all as [Workplane];
+		const [first] = all;
 		await untilReplicas(first, 3);
 		const slots: number[] = [];
 		for await (const { from, value } of first.client(Greeter).all.greet({ name: 'all' })) {
