@@ -24,6 +24,7 @@ export interface LibpodContainer {
 		readonly StartedAt: string;
 		readonly FinishedAt: string;
 	};
+	readonly HostConfig?: { readonly Memory?: number };
 	readonly NetworkSettings?: {
 		readonly Networks?: Readonly<Record<string, { readonly IPAddress?: string }>> | null;
 	};
@@ -39,7 +40,12 @@ export interface PodView {
 
 const OWN_LABELS: ReadonlySet<string> = new Set(Object.values(LABEL));
 
-export function viewPod(pod: LibpodPod, containers: readonly LibpodContainer[]): PodView {
+/** `wasOomKilled` is asked about a kill that Podman cannot explain, of a container with a memory limit. */
+export function viewPod(
+	pod: LibpodPod,
+	containers: readonly LibpodContainer[],
+	wasOomKilled: (container: LibpodContainer) => boolean,
+): PodView {
 	const podId = pod.Name;
 	const labels = pod.Labels ?? {};
 	const infra = containers.find(({ IsInfra }) => IsInfra);
@@ -56,7 +62,7 @@ export function viewPod(pod: LibpodPod, containers: readonly LibpodContainer[]):
 				({ name, container }): ContainerStatus => ({
 					name,
 					image: container.ImageName,
-					state: stateOf(container),
+					state: stateOf(container, wasOomKilled),
 				}),
 			),
 			ports: portsOf(labels[LABEL.ports]),
@@ -67,7 +73,9 @@ export function viewPod(pod: LibpodPod, containers: readonly LibpodContainer[]):
 	};
 }
 
-function stateOf({ State: state }: LibpodContainer): ContainerState {
+function stateOf(container: LibpodContainer, wasOomKilled: (container: LibpodContainer) => boolean): ContainerState {
+	const { State: state, HostConfig } = container;
+	const isUnexplained = state.ExitCode === 137 && !state.OOMKilled && (HostConfig?.Memory ?? 0) > 0;
 	switch (state.Status) {
 		case 'running':
 		case 'paused':
@@ -79,7 +87,8 @@ function stateOf({ State: state }: LibpodContainer): ContainerState {
 			return {
 				state: 'exited',
 				exitCode: state.ExitCode,
-				reason: state.OOMKilled ? 'OOMKilled' : exitReason(state.ExitCode),
+				reason:
+					state.OOMKilled || (isUnexplained && wasOomKilled(container)) ? 'OOMKilled' : exitReason(state.ExitCode),
 				finishedAtMs: Date.parse(state.FinishedAt),
 			};
 		default:

@@ -21,6 +21,7 @@ import type {
 import { kubePlay, LABEL } from './kube-pod.ts';
 import { Libpod, messageOf } from './libpod.ts';
 import { LogDecoder } from './log-stream.ts';
+import { OomEvidence } from './oom-evidence.ts';
 import { type LibpodContainer, type LibpodPod, type PodView, viewPod } from './pod-view.ts';
 import { podmanExec } from './podman-exec.ts';
 import { PodmanWatch } from './podman-watch.ts';
@@ -60,6 +61,7 @@ export class PodmanRuntime implements Runtime {
 	readonly #instance: string;
 	readonly #events = new RuntimeEvents();
 	readonly #locks = new KeyedLock();
+	readonly #oom = new OomEvidence();
 	#watch: PodmanWatch | undefined;
 
 	constructor(options: PodmanRuntimeOptions = {}) {
@@ -308,10 +310,8 @@ export class PodmanRuntime implements Runtime {
 		const containers = await Promise.all(
 			(pod.Containers ?? []).map(({ Id }) => this.#libpod.get<LibpodContainer>(`/containers/${Id}/json`)),
 		);
-		return viewPod(
-			pod,
-			containers.flatMap((container) => container ?? []),
-		);
+		const present = containers.flatMap((container) => container ?? []);
+		return viewPod(pod, present, ({ Id, State }) => this.#oom.wasKilled(Id, State.FinishedAt));
 	}
 
 	async #find(podId: string): Promise<PodView> {
@@ -340,9 +340,11 @@ export class PodmanRuntime implements Runtime {
 	}
 
 	async #discard(podId: string): Promise<void> {
-		if (await this.#inspect(podId)) {
+		const view = await this.#inspect(podId);
+		if (view) {
 			await this.#kill(podId);
 			await this.#libpod.act('DELETE', `/pods/${podId}?force=true`);
+			for (const id of view.containerIds.values()) this.#oom.forget(id);
 		}
 		for (const { Name } of await this.#volumes(`${LABEL.emptyDirOf}=${podId}`)) await this.removeVolume(Name);
 	}
