@@ -67,7 +67,10 @@ describe('leader election (Raft §5.2)', () => {
 		cluster.step(1, { type: 'campaign' });
 		const { term } = cluster.node(1).status();
 		for (let i = 0; i < 3; i++) {
-			cluster.step(1, { type: 'message', message: { type: 'vote-response', from: 2, to: 1, term, reject: false, commit: 0, commitTerm: 0 } });
+			cluster.step(1, {
+				type: 'message',
+				message: { type: 'vote-response', from: 2, to: 1, term, reject: false, commit: 0, commitTerm: 0 },
+			});
 		}
 		expect(cluster.node(1).status().role).to.equal('candidate');
 	});
