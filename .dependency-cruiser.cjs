@@ -43,7 +43,7 @@ module.exports = {
 			'examples-public-sdk',
 			'Examples use what every app can use.',
 			{ path: '^examples/.*/src/' },
-			{ path: '^(hostd|beectl|sdk/src/(?!index\\.ts))' },
+			{ path: '^(hostd|beectl|sdk/src/(?!(?:index|wire/index|telemetry/index)\\.ts))' },
 		),
 		forbid(
 			'libp2p-in-its-rooms',

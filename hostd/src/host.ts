@@ -75,7 +75,7 @@ export async function startHost(components: {
 			signer,
 			logger,
 			metrics,
-			deploy: (award, bundle, signal) => hosting.deploy(award, bundle, signal),
+			deploy: (award, opened, signal) => hosting.deploy(award, opened, signal),
 		});
 		started.use(scheduler);
 		hosting.connect({ mesh, scheduler, fleet });

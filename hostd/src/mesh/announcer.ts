@@ -44,12 +44,12 @@ export class Announcer {
 
 	/** This host as it is now. */
 	presence(): Presence {
-		return this.#body(PRESENCE_TTL_MS);
+		return this.#body(PRESENCE_TTL_MS, this.#seq);
 	}
 
 	/** Signed anew, so newer than any before it. */
 	envelope(): Uint8Array {
-		return signRecord('presence', this.#body(PRESENCE_TTL_MS), this.#options.signer);
+		return signRecord('presence', this.#body(PRESENCE_TTL_MS, this.#nextSeq()), this.#options.signer);
 	}
 
 	announceSoon(): void {
@@ -61,7 +61,7 @@ export class Announcer {
 	goodbye(): Uint8Array {
 		this.#stop?.();
 		this.#unsubscribe();
-		return signRecord('presence', { ...this.#body(0), leaving: true }, this.#options.signer);
+		return signRecord('presence', { ...this.#body(0, this.#nextSeq()), leaving: true }, this.#options.signer);
 	}
 
 	#announce(): void {
@@ -80,18 +80,22 @@ export class Announcer {
 		this.#stop = clock.after(Math.max(0, dueMs - clock.nowMs()), () => this.#announce());
 	}
 
-	#body(ttlMs: number): Presence {
+	/** Time starts the count, so that a restarted host is newer than it was. */
+	#nextSeq(): number {
+		this.#seq = Math.max(this.#seq + 1, this.#options.clock.nowMs());
+		return this.#seq;
+	}
+
+	#body(ttlMs: number, seq: number): Presence {
 		const { machineId, name, labels, addresses, source, clock } = this.#options;
 		const nowMs = clock.nowMs();
-		// Time starts the count, so that a restarted host is newer than it was.
-		this.#seq = Math.max(this.#seq + 1, nowMs);
 		return {
 			machineId,
 			name,
 			addresses: [...addresses()],
 			labels: { ...labels },
 			...source.current(),
-			seq: this.#seq,
+			seq,
 			ts: nowMs,
 			exp: nowMs + ttlMs,
 		};

@@ -18,7 +18,7 @@ import {
 } from '@beemesh/sdk/identity';
 import type { UnixListener } from '@beemesh/sdk/streams';
 import type { Logger } from '@beemesh/sdk/telemetry';
-import { type Award, type Bundle, raftMemberId, type WorkloadId } from '@beemesh/sdk/wire';
+import { type Award, raftMemberId, type WorkloadId } from '@beemesh/sdk/wire';
 import type { PodStatus, WorkloadView } from '../api/contract.ts';
 import type { LogsInput, LogsLine } from '../api/server.ts';
 import type { HostConfig } from '../config.ts';
@@ -84,9 +84,8 @@ export class Hosting implements LocalWorkloads {
 	}
 
 	/** Starts the pod of an award; resolves when its replica serves, rejects (and leaves nothing behind) when it will not. */
-	async deploy(award: Award, bundle: Bundle, signal: AbortSignal): Promise<void> {
+	async deploy(award: Award, opened: OpenedBundle, signal: AbortSignal): Promise<void> {
 		const { runtime, pods, config, logger, nowMs } = this.#options;
-		const opened = openBundle(bundle, nowMs());
 		const podId = podIdOf(award.wid, raftMemberId(award.slot, award.gen));
 		await this.#removing.get(podId);
 		const { containers } = opened.manifest.spec.template.spec;
@@ -94,7 +93,7 @@ export class Hosting implements LocalWorkloads {
 		const built = buildPod(opened.manifest, award.slot, award.gen, { hostIp: config.advertise ?? config.bind });
 		const pod = this.#register({ podId, award, opened, name: built.metadata.name, ports, createdAtMs: nowMs() });
 		try {
-			await this.#files.write(podId, { award, bundle, createdAtMs: pod.createdAtMs, name: pod.name });
+			await this.#files.write(podId, { award, bundle: opened.bundle, createdAtMs: pod.createdAtMs, name: pod.name });
 			const socketDir = await this.#listen(pod);
 			await pods.deploy({
 				podId,

@@ -81,11 +81,13 @@ export class RaftDriver {
 	private oldestWriteMs: number | undefined;
 	private stopped = false;
 	private malformedFrames = 0;
+	private currentTerm: number;
 
 	constructor(components: DriverComponents, timing: { readonly heartbeatMs: number; readonly electionTimeoutMs: number }) {
 		this.components = components;
 		this.heartbeatMs = timing.heartbeatMs;
 		this.electionTimeoutMs = timing.electionTimeoutMs;
+		this.currentTerm = components.node.status().term;
 	}
 
 	start(): void {
@@ -106,8 +108,9 @@ export class RaftDriver {
 		return this.isFull;
 	}
 
+	/** The newest term this member knows. */
 	get term(): number {
-		return this.components.node.term;
+		return this.currentTerm;
 	}
 
 	status(): RaftStatus {
@@ -179,6 +182,8 @@ export class RaftDriver {
 
 	private perform(effects: RaftEffects): void {
 		const { listener } = this.components;
+		// A new term always comes with the hard state that says so.
+		this.currentTerm = effects.persist?.hardState?.term ?? this.currentTerm;
 		this.send(effects.messages);
 		if (effects.persist !== undefined) this.persist(effects.persist);
 		if (effects.apply.length > 0) {

@@ -7,7 +7,8 @@ import { MeshError } from '../errors.ts';
 import { silentLogger } from '../telemetry/index.ts';
 import { systemClock } from './clock.ts';
 import { MalformedBytes } from './codec/bytes.ts';
-import type { ForwardOutcome, Frame } from './codec/frames.ts';
+import type { Forwarded, ForwardOutcome, Frame } from './codec/frames.ts';
+import { packValue } from './codec/values.ts';
 import { type GroupConfig, resolveGroupConfig } from './config.ts';
 import {
 	bootstrapLog,
@@ -33,7 +34,7 @@ import type {
 import { encodeContexts, nextChange } from './members.ts';
 import { Proposals } from './proposals.ts';
 import { Reads } from './reads.ts';
-import { type CommandResult, packCommand, ReplicaState } from './replica.ts';
+import { type CommandResult, ReplicaState } from './replica.ts';
 import { decodeCommand, stamped } from './sessions.ts';
 import type { RecoveredLog } from './storage/log-store.ts';
 
@@ -181,7 +182,7 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 		{ id = '', signal }: { readonly id?: string; readonly signal?: AbortSignal } = {},
 	): Promise<R> {
 		this.refuseIfEnded();
-		const payload = packCommand(await this.validated(command));
+		const payload = packValue(await this.validated(command));
 		const { entryBytesMax } = this.config;
 		if (payload.length > entryBytesMax) {
 			throw new MeshError('invalid_input', `the command takes ${payload.length} bytes, more than the ${entryBytesMax} that fit into an entry`);
@@ -399,21 +400,18 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 		this.driver.absorb({ type: 'propose', id, payloads: commands.map((command) => stamped(command, wallMs)) });
 	}
 
-	private forward(leader: MemberId, proposals: readonly { readonly id: number; readonly payload: Uint8Array }[]): boolean {
-		let bytes = 0;
-		let start = 0;
-		let isSent = true;
-		const send = (end: number): void => {
-			isSent = this.driver.sendFrame(leader, { kind: 'forward', proposals: proposals.slice(start, end) }) && isSent;
-			start = end;
-			bytes = 0;
-		};
-		proposals.forEach(({ payload }, i) => {
-			if (bytes > 0 && bytes + payload.length > MESSAGE_BYTES_MAX) send(i);
-			bytes += payload.length;
-		});
-		send(proposals.length);
-		return isSent;
+	/** In messages of bounded size; stops at the first that the link does not take. */
+	private forward(leader: MemberId, proposals: readonly Forwarded[]): number {
+		let sent = 0;
+		while (sent < proposals.length) {
+			let end = sent;
+			let bytes = 0;
+			do bytes += (proposals[end++] as Forwarded).payload.length;
+			while (end < proposals.length && bytes < MESSAGE_BYTES_MAX);
+			if (!this.driver.sendFrame(leader, { kind: 'forward', proposals: proposals.slice(sent, end) })) break;
+			sent = end;
+		}
+		return sent;
 	}
 
 	// --- members, time, end

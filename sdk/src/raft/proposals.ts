@@ -18,8 +18,8 @@ export interface ProposalRoutes {
 	isDiskFull(): boolean;
 	/** To the local core; the result comes back by `id`. */
 	proposeLocally(id: number, commands: readonly Uint8Array[]): void;
-	/** To the leader; its answers come back by the proposals' ids. False: not sent. */
-	forward(leader: MemberId, proposals: readonly Forwarded[]): boolean;
+	/** To the leader; its answers come back by the proposals' ids. Returns how many were sent, from the first on. */
+	forward(leader: MemberId, proposals: readonly Forwarded[]): number;
 	/** Something is pending: `sweep` wants to be called every now and then. */
 	needsSweep(): void;
 }
@@ -322,8 +322,8 @@ export class Proposals<R> {
 			this.routes.proposeLocally(batchId, forwarded.map(({ payload }) => payload));
 			return;
 		}
-		if (this.routes.forward(leader, forwarded)) return;
-		for (const { id } of forwarded) {
+		const sent = this.routes.forward(leader, forwarded);
+		for (const { id } of forwarded.slice(sent)) {
 			const attempt = this.attempts.get(id);
 			if (attempt === undefined) continue;
 			attempt.pending.attempts--;

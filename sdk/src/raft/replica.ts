@@ -3,9 +3,9 @@
  * entries and nothing else, so that equal logs make equal replicas.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import { Packr } from 'msgpackr/pack';
 import { isMeshError, MeshError } from '../errors.ts';
 import { MalformedBytes } from './codec/bytes.ts';
+import { unpackValue } from './codec/values.ts';
 import type { Entry, MemberId } from './core/index.ts';
 import type { Machine } from './group.types.ts';
 import { learnContexts } from './members.ts';
@@ -15,11 +15,6 @@ import { type SessionLimits, type SessionOutcome, SessionTable } from './session
 export type CommandResult<R> =
 	| { readonly ok: true; readonly value: R }
 	| { readonly ok: false; readonly error: MeshError };
-
-// Byte strings are copied out: a view would keep the whole message it came in alive.
-const packr = new Packr({ useRecords: false, copyBuffers: true });
-
-export const packCommand = (command: unknown): Uint8Array => packr.pack(command);
 
 export class ReplicaState<S, C extends StandardSchemaV1, R> {
 	readonly state: S;
@@ -54,7 +49,7 @@ export class ReplicaState<S, C extends StandardSchemaV1, R> {
 
 	private run(payload: Uint8Array, index: number, now: number): CommandResult<R> {
 		try {
-			const command = packr.unpack(payload) as StandardSchemaV1.InferOutput<C>;
+			const command = unpackValue(payload) as StandardSchemaV1.InferOutput<C>;
 			return { ok: true, value: this.machine.apply(this.state, command, { index: BigInt(index), now }) };
 		} catch (cause) {
 			if (isMeshError(cause)) return { ok: false, error: cause };

@@ -44,6 +44,8 @@ const VERSION_MIN = [4, 3] as const;
 const LOG_BYTES_MAX = '10mb';
 /** How long Podman takes at most to stop a pod's network after its last container has ended. */
 const INFRA_STOP_MS = 3_000;
+/** How long killed containers may take to be gone. */
+const KILL_MS = 5_000;
 const POLL_MS = 30;
 
 export class PodmanRuntime implements Runtime {
@@ -334,9 +336,17 @@ export class PodmanRuntime implements Runtime {
 		await this.#libpod.act('POST', `/pods/${podId}/stop?t=0`);
 	}
 
+	/** Kills all containers and waits for their ends: Podman stalls for seconds when it removes what is just dying. */
 	async #kill(podId: string): Promise<void> {
-		// Conflicts when nothing runs: then there is nothing to kill.
+		const deadlineMs = Date.now() + KILL_MS;
+		// Podman answers with a conflict when nothing runs.
 		await this.#libpod.call('POST', `/pods/${podId}/kill?signal=KILL`);
+		while (Date.now() < deadlineMs) {
+			const pods = await this.#libpod.get<LibpodPod>(`/pods/${podId}/json`);
+			const isAnyAlive = pods?.Containers?.some(({ State }) => State === 'running' || State === 'stopping');
+			if (!isAnyAlive) return;
+			await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+		}
 	}
 
 	async #discard(podId: string): Promise<void> {

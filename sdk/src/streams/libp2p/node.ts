@@ -23,7 +23,7 @@ export interface Libp2pNodeOptions<S extends ServiceMap = Record<never, never>> 
 	/** Told to others instead of what we listen on, e.g. behind a NAT with a forwarded port. */
 	readonly announce?: readonly string[];
 	/** Further libp2p services, such as `kadDHT()` or `gossipsub()`, beside identify and ping. */
-	readonly services?: ServiceFactoryMap<S>;
+	readonly services?: Pick<ServiceFactoryMap<S & BaseServices>, keyof S>;
 	/** Software name and version told to peers. */
 	readonly agentVersion?: string;
 	/** Default 1,024. */
