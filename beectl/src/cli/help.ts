@@ -16,7 +16,7 @@ export const GLOBAL_OPTIONS: OptionSpecs = {
 	help: { type: 'boolean', short: 'h', help: 'this text' },
 };
 
-export const EXIT_CODES = `Exit codes:
+const EXIT_CODES = `Exit codes:
   0  done
   1  failed
   2  wrong usage, or a manifest that is not valid

@@ -2,7 +2,7 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { EXIT, Failure } from './exit.ts';
 
-export interface OptionSpec {
+interface OptionSpec {
 	readonly type: 'string' | 'boolean';
 	readonly short?: string;
 	readonly multiple?: boolean;
@@ -23,8 +23,15 @@ export interface Input {
 	durationMs(name: string): number | undefined;
 }
 
-export function usageError(message: string): Failure {
-	return new Failure(EXIT.usage, message);
+/** Wrong words on the command line, as opposed to in a manifest: the help says more. */
+export class UsageError extends Failure {
+	constructor(message: string, options?: ErrorOptions) {
+		super(EXIT.usage, message, options);
+	}
+}
+
+export function usageError(message: string): UsageError {
+	return new UsageError(message);
 }
 
 export function parseInput(args: readonly string[], specs: OptionSpecs): Input {
@@ -73,9 +80,7 @@ function parse(args: readonly string[], options: NonNullable<ParseArgsConfig['op
 		return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
 	} catch (cause) {
 		const { message } = cause as Error;
-		throw new Failure(EXIT.usage, (message.split(/\. (?:To specify|Did you)/)[0] ?? message).replace(/\.$/, ''), {
-			cause,
-		});
+		throw new UsageError((message.split(/\. (?:To specify|Did you)/)[0] ?? message).replace(/\.$/, ''), { cause });
 	}
 }
 

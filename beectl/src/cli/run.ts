@@ -17,7 +17,7 @@ import { VERSION } from '../version.ts';
 import type { Cli, Command } from './command.ts';
 import { EXIT, type ExitCode, exitCodeOf, Failure } from './exit.ts';
 import { commandHelp, GLOBAL_OPTIONS, toolHelp } from './help.ts';
-import { type Input, parseInput, usageError } from './input.ts';
+import { type Input, parseInput, UsageError, usageError } from './input.ts';
 
 const COMMANDS: readonly Command[] = [apply, get, describe, logs, scale, remove, owner, version];
 
@@ -70,9 +70,12 @@ export async function run(system: System): Promise<ExitCode> {
 		const isInterrupted = signal.aborted && !(error instanceof Failure);
 		if (isInterrupted) return EXIT.interrupted;
 		const code = exitCodeOf(error);
-		const isUsage = error instanceof Failure && code === EXIT.usage && !error.message.includes('document ');
 		for (const line of (error as Error).message.split('\n')) {
-			err.write(line.startsWith('  ') ? `${line}\n` : `${paint(err, 'red', 'error')}: ${line}${isUsage ? hint : ''}\n`);
+			err.write(
+				line.startsWith('  ')
+					? `${line}\n`
+					: `${paint(err, 'red', 'error')}: ${line}${error instanceof UsageError ? hint : ''}\n`,
+			);
 		}
 		if (code === EXIT.failed && !(error instanceof Failure) && system.env.BEEMESH_DEBUG)
 			err.write(`${(error as Error).stack}\n`);

@@ -4,7 +4,7 @@ import { EXIT, Failure } from '../cli/exit.ts';
 import { usageError } from '../cli/input.ts';
 import type { MeshState, WorkloadState } from '../host/inventory.ts';
 
-export const KINDS = ['pod', 'deployment', 'statefulset', 'host'] as const;
+const KINDS = ['pod', 'deployment', 'statefulset', 'host'] as const;
 export type Kind = (typeof KINDS)[number];
 export type WorkloadKindWord = Extract<Kind, 'deployment' | 'statefulset'>;
 

@@ -1,4 +1,4 @@
 /** Kubernetes manifests in: read, checked, typed. */
 export { nearest } from './issues.ts';
-export { type Loaded, type LoadedWorkload, loadManifests, type ManifestSource } from './load.ts';
+export { type Loaded, type LoadedWorkload, loadManifests } from './load.ts';
 export { readSources } from './sources.ts';

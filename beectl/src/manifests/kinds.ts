@@ -22,7 +22,7 @@ const KNOWN = new Set([
 	),
 ]);
 
-export const WORKLOAD_KINDS = ['Deployment', 'StatefulSet'] as const;
+const WORKLOAD_KINDS = ['Deployment', 'StatefulSet'] as const;
 
 export type KindVerdict =
 	| { readonly verdict: 'workload' }

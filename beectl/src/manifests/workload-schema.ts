@@ -21,7 +21,7 @@ import { podTemplate, quantity } from './pod-schema.ts';
 const SECONDS_MAX = 2 ** 31 - 1;
 const SET_BY_SYSTEM = unused;
 
-export const objectMeta = object({
+const objectMeta = object({
 	name: dnsLabel,
 	namespace: maybe(dnsLabel),
 	labels: maybe(labels),

@@ -17,7 +17,7 @@ export function podStatusText({ phase, reason }: PodStatus): string {
 	return reason === '' ? phase : reason;
 }
 
-export function readyText({ ready, image }: PodStatus): string {
+function readyText({ ready, image }: PodStatus): string {
 	const containers = image.split(',').length;
 	return `${ready ? containers : 0}/${containers}`;
 }

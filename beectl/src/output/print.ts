@@ -5,7 +5,7 @@ import { usageError } from '../cli/input.ts';
 import { counted } from './human.ts';
 import type { Terminal } from './terminal.ts';
 
-export const OUTPUTS = ['table', 'wide', 'json', 'yaml', 'name'] as const;
+const OUTPUTS = ['table', 'wide', 'json', 'yaml', 'name'] as const;
 export type Output = (typeof OUTPUTS)[number];
 
 export function outputOf(text: string | undefined): Output {

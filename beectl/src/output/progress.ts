@@ -6,7 +6,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { printable } from './table.ts';
 import { paint, type Terminal } from './terminal.ts';
 
-export type Tone = 'plain' | 'good' | 'bad';
+type Tone = 'plain' | 'good' | 'bad';
 
 export interface WorkloadProgress {
 	/** Something happened to the workload as a whole. */

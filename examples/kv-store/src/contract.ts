@@ -9,7 +9,7 @@ import { LIMITS } from './limits.ts';
 const keySchema = v.pipe(v.string(), v.minLength(1, 'a key is at least one byte'), v.maxBytes(LIMITS.keyBytesMax));
 const prefixSchema = v.pipe(v.string(), v.maxBytes(LIMITS.keyBytesMax));
 const revSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const bytesSchema = v.custom<Uint8Array>((input) => input instanceof Uint8Array, 'a value is bytes');
+export const bytesSchema = v.custom<Uint8Array>((input) => input instanceof Uint8Array, 'a value is bytes');
 const valueSchema = v.pipe(
 	bytesSchema,
 	v.check((value) => value.byteLength <= LIMITS.valueBytesMax, `a value is at most ${LIMITS.valueBytesMax} bytes`),

@@ -3,10 +3,10 @@
  * for watchers. Every replica applies the same commands in the same order, so `apply` uses nothing but its arguments.
  */
 import * as v from 'valibot';
+import { bytesSchema } from './contract.ts';
 import { LIMITS } from './limits.ts';
 import type { Change, Entry, Page } from './store.ts';
 
-const bytesSchema = v.custom<Uint8Array>((input) => input instanceof Uint8Array, 'a value is bytes');
 /** Only if the key is at this revision now; 0: only if there is no such key. */
 const ifRevSchema = v.exactOptional(v.number());
 
@@ -14,11 +14,11 @@ export const commandSchema = v.variant('op', [
 	v.strictObject({ op: v.literal('put'), key: v.string(), value: bytesSchema, ifRev: ifRevSchema }),
 	v.strictObject({ op: v.literal('delete'), key: v.string(), ifRev: ifRevSchema }),
 ]);
-export type Command = v.InferOutput<typeof commandSchema>;
+export type KvCommand = v.InferOutput<typeof commandSchema>;
 
 export type CommandResult =
+	/** `rev` 0: there was no key to delete, so nothing changed. */
 	| { readonly type: 'done'; readonly rev: number }
-	| { readonly type: 'absent' }
 	/** The key is at `rev` now; 0: there is none. */
 	| { readonly type: 'conflict'; readonly rev: number };
 
@@ -36,11 +36,11 @@ export function emptyState(): KvState {
 	return { entries: new Map(), changes: [], changesBytes: 0, rev: 0, sortedKeys: undefined };
 }
 
-export function applyCommand(state: KvState, command: Command): CommandResult {
+export function applyCommand(state: KvState, command: KvCommand): CommandResult {
 	const { key, ifRev } = command;
 	const current = state.entries.get(key)?.rev ?? 0;
 	if (ifRev !== undefined && ifRev !== current) return { type: 'conflict', rev: current };
-	if (command.op === 'delete' && current === 0) return { type: 'absent' };
+	if (command.op === 'delete' && current === 0) return { type: 'done', rev: 0 };
 	const rev = ++state.rev;
 	if (command.op === 'put') {
 		if (current === 0) state.sortedKeys = undefined;
@@ -67,7 +67,7 @@ function remember(state: KvState, change: Change): void {
 export function changesSince(state: Readonly<KvState>, from: number): readonly Change[] | undefined {
 	if (from > state.rev) return [];
 	// Revisions count changes, so the position follows from the number.
-	const start = from - (state.rev - state.changes.length + 1);
+	const start = Math.max(1, from) - (state.rev - state.changes.length + 1);
 	return start < 0 ? undefined : state.changes.slice(start);
 }
 
@@ -105,12 +105,16 @@ function firstAt(keys: readonly string[], passes: (key: string) => boolean): num
 	return low;
 }
 
-/** The keys, one JSON line each, after a line with the revision. Changes are not kept: older watches start anew. */
-export function* writeSnapshot(state: Readonly<KvState>): Generator<Uint8Array> {
-	yield Buffer.from(`${JSON.stringify({ rev: state.rev })}\n`);
+/**
+ * The keys, one JSON line each, after a line with the revision; in one piece, because the state goes on changing.
+ * Changes are not kept: older watches start anew.
+ */
+export function writeSnapshot(state: Readonly<KvState>): Uint8Array {
+	const lines = [`${JSON.stringify({ rev: state.rev })}\n`];
 	for (const { key, value, rev } of state.entries.values()) {
-		yield Buffer.from(`${JSON.stringify([key, rev, Buffer.from(value).toString('base64')])}\n`);
+		lines.push(`${JSON.stringify([key, rev, Buffer.from(value).toString('base64')])}\n`);
 	}
+	return Buffer.from(lines.join(''));
 }
 
 export async function readSnapshot(chunks: AsyncIterable<Uint8Array>): Promise<KvState> {

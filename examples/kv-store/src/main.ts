@@ -24,7 +24,7 @@ await runProgram('kv-store', async () => {
 	const draining = new AbortController();
 	const dev = options.devName === undefined ? {} : { dev: true, workload: options.devName, data: options.dataDir };
 	const wp = await joinWorkplane({ ...dev, log, drain: { onSigterm: false } });
-	const store = await meshStore(wp, options.dataDir);
+	const store = await meshStore(wp);
 	await wp.serve(KvContract, kvService(store));
 	const server = await listen(kvHttp(store, draining.signal, log, { heartbeatMs: HEARTBEAT_MS }), options.http);
 	log.info('serving', { url: server.url, replica: wp.self.peer, slot: wp.self.slot });

@@ -2,7 +2,7 @@
  * The store's interface over a plain map, for tests of what stands on it: HTTP and the typed contract. It forgets
  * changes older than `keep`, and fails on request as a real group does.
  */
-import { type MeshCode, MeshError } from '../../../sdk/src/errors.ts';
+import { type MeshCode, MeshError } from '@beemesh/sdk';
 import type { Change, Entry, Page, ReadOptions, Status, Store, WriteOptions } from '../src/store.ts';
 
 export class MemoryStore implements Store {

@@ -1,8 +1,8 @@
 import type { Change } from '@beemesh/example-kv-store/keys';
 import type { SseEvent } from '@beemesh/example-kv-store/kit';
+import { MeshError } from '@beemesh/sdk';
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
-import { MeshError } from '../../../sdk/src/errors.ts';
 import { threeReplicas } from '../test/harness.ts';
 import { Live, type LiveSource } from './live.ts';
 import { overviewOf } from './overview.ts';

@@ -322,7 +322,7 @@ export class Hosting implements LocalWorkloads {
 	#serving(pod: HostedPod, signal: AbortSignal): Promise<void> {
 		const { pods } = this.#options;
 		return new Promise((resolve, reject) => {
-			const startedAtMs = performance.now();
+			let isPlain = false;
 			const settle = (finish: () => void): void => {
 				this.#waiters.delete(look);
 				clearTimeout(timeout);
@@ -334,7 +334,7 @@ export class Hosting implements LocalWorkloads {
 			const abort = (): void => fail('cancelled', 'the deployment was cancelled');
 			const look = (): void => {
 				const managed = pods.get(pod.podId);
-				const known = pod.embedsSdk || performance.now() - startedAtMs >= PLAIN_IMAGE_AFTER_MS;
+				const known = pod.embedsSdk || isPlain;
 				if (pod.leaving !== '') fail('unavailable', `the replica left: ${pod.leaving}`);
 				else if (managed?.phase === 'Failed' || (managed?.restarts ?? 0) >= EXITS_MAX) {
 					fail('unavailable', `its container keeps exiting: ${managed?.reason ?? ''}`);
@@ -348,7 +348,10 @@ export class Hosting implements LocalWorkloads {
 					: 'does not run';
 				fail('deadline', `the pod ${state} after ${DEPLOY_TIMEOUT_MS / 1000} s`);
 			}, DEPLOY_TIMEOUT_MS);
-			const plain = setTimeout(look, PLAIN_IMAGE_AFTER_MS);
+			const plain = setTimeout(() => {
+				isPlain = true;
+				look();
+			}, PLAIN_IMAGE_AFTER_MS);
 			signal.addEventListener('abort', abort, { once: true });
 			this.#waiters.add(look);
 			look();

@@ -20,6 +20,7 @@ export interface LibpodContainer {
 		readonly Status: string;
 		readonly OOMKilled: boolean;
 		readonly Pid: number;
+		readonly ConmonPid?: number;
 		readonly ExitCode: number;
 		readonly StartedAt: string;
 		readonly FinishedAt: string;
@@ -36,6 +37,8 @@ export interface PodView {
 	/** Podman's ids of the app's containers, by their name in the manifest. */
 	readonly containerIds: ReadonlyMap<string, string>;
 	readonly infra: LibpodContainer | undefined;
+	/** Podman's own processes for the containers that run. */
+	readonly monitorPids: readonly number[];
 }
 
 const OWN_LABELS: ReadonlySet<string> = new Set(Object.values(LABEL));
@@ -70,6 +73,7 @@ export function viewPod(
 		},
 		containerIds: new Map(apps.map(({ name, container }) => [name, container.Id])),
 		infra,
+		monitorPids: containers.flatMap(({ State }) => State.ConmonPid || []),
 	};
 }
 

@@ -3,11 +3,13 @@
  * about one container. Restarting is hostd's: Podman gets `restartPolicy: Never`.
  */
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
 import Docker from 'dockerode';
 import { checkPodId, checkVolumeName, pickContainer } from '../container.ts';
 import { RuntimeEvents } from '../events.ts';
 import { KeyedLock } from '../keyed-lock.ts';
+import { identify, isAlive } from '../proc.ts';
 import type {
 	ExecResult,
 	LogLine,
@@ -44,8 +46,8 @@ const VERSION_MIN = [4, 3] as const;
 const LOG_BYTES_MAX = '10mb';
 /** How long Podman takes at most to stop a pod's network after its last container has ended. */
 const INFRA_STOP_MS = 3_000;
-/** How long killed containers may take to be gone. */
-const KILL_MS = 5_000;
+/** How long Podman takes at most to tidy up after killed containers. */
+const TIDY_MS = 3_000;
 const POLL_MS = 30;
 
 export class PodmanRuntime implements Runtime {
@@ -176,7 +178,7 @@ export class PodmanRuntime implements Runtime {
 		checkPodId(podId);
 		await this.#service.ensure();
 		// Before the lock: a stop that waits for its grace must not hold up a removal.
-		if (await this.#inspect(podId)) await this.#kill(podId);
+		await this.#kill(podId);
 		await this.#locks.run(podId, () => this.#discard(podId));
 		await this.#watch?.sync(podId);
 	}
@@ -331,22 +333,22 @@ export class PodmanRuntime implements Runtime {
 		while (Date.now() < deadlineMs) {
 			const infra = (await this.#find(podId)).infra;
 			if (infra?.State.Status !== 'running' && infra?.State.Status !== 'stopping') return;
-			await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+			await sleep(POLL_MS);
 		}
 		await this.#libpod.act('POST', `/pods/${podId}/stop?t=0`);
 	}
 
-	/** Kills all containers and waits for their ends: Podman stalls for seconds when it removes what is just dying. */
+	/**
+	 * Kills all containers and waits until Podman has tidied up after them: a removal that meets a tidying process waits
+	 * three seconds for it, while that waits for the removal.
+	 */
 	async #kill(podId: string): Promise<void> {
-		const deadlineMs = Date.now() + KILL_MS;
+		const view = await this.#inspect(podId);
+		const monitors = (view?.monitorPids ?? []).flatMap((pid) => identify(pid) ?? []);
 		// Podman answers with a conflict when nothing runs.
 		await this.#libpod.call('POST', `/pods/${podId}/kill?signal=KILL`);
-		while (Date.now() < deadlineMs) {
-			const pods = await this.#libpod.get<LibpodPod>(`/pods/${podId}/json`);
-			const isAnyAlive = pods?.Containers?.some(({ State }) => State === 'running' || State === 'stopping');
-			if (!isAnyAlive) return;
-			await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-		}
+		const deadlineMs = Date.now() + TIDY_MS;
+		while (monitors.some(isAlive) && Date.now() < deadlineMs) await sleep(POLL_MS);
 	}
 
 	async #discard(podId: string): Promise<void> {

@@ -8,7 +8,7 @@ import type { PodStart, RuntimePod } from '../runtime.ts';
 import { checkExecutable, commandLine, findImage, type ProcessImages, unknownImage } from './images.ts';
 import type { PodFolders, SavedPod } from './pod-state.ts';
 import { checkPortFree } from './port-check.ts';
-import { groupUsage } from './proc.ts';
+import { groupUsage } from '../proc.ts';
 import { ProcessContainer } from './process-container.ts';
 import type { ExitRecord } from './supervisor.ts';
 

@@ -22,7 +22,7 @@ import type {
 import { followLog } from './follow-log.ts';
 import { findImage, type ProcessImages, unknownImage } from './images.ts';
 import { PodFolders, type SavedPod } from './pod-state.ts';
-import { groupUsage } from './proc.ts';
+import { groupUsage } from '../proc.ts';
 import { ProcessPod } from './process-pod.ts';
 
 export interface ProcessRuntimeOptions {

@@ -8,7 +8,7 @@ import { isMeshError } from '@beemesh/sdk/errors';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { ProcessRuntime } from '../process/index.ts';
-import { identify, isAlive, signalGroup } from '../process/proc.ts';
+import { identify, isAlive, signalGroup } from '../proc.ts';
 import type { PodStart } from '../runtime.ts';
 import { runtimeContract } from './contract.ts';
 import { collect, nextEvent, PodMaker, published, type RuntimeHarness, runToExit } from './harness.ts';

@@ -18,6 +18,8 @@ export interface SimulationOptions {
 	readonly nodes: number;
 	/** How long faults last, in virtual time. @default 4000 */
 	readonly faultsMs?: number;
+	/** In place of what the seed chooses. */
+	readonly settings?: Partial<RaftOptions>;
 	/** @default createRaftNode */
 	readonly createNode?: (options: RaftOptions) => RaftNode;
 	/** @default false */
@@ -76,7 +78,7 @@ class Simulation {
 	constructor(options: SimulationOptions) {
 		this.#options = options;
 		this.#random = randomFrom(options.seed);
-		this.#settings = settingsOf(this.#random);
+		this.#settings = { ...settingsOf(this.#random), ...options.settings };
 		this.#network = new Network(this.#random, this.#schedule, FAIR, (_, to, packet: Packet) =>
 			this.#processes.get(to)?.receive(packet),
 		);

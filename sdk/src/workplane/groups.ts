@@ -1,0 +1,235 @@
+/**
+ * The Raft groups of one replica: its part in the workload's `members` group, and the app's own groups, whose members
+ * follow it. A replica is ready when it is a voter of each group it opened.
+ */
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { MeshError } from '../errors.ts';
+import { openGroup } from '../raft/group.ts';
+import type { Group, GroupRole, Machine, MemberIdentity } from '../raft/group.types.ts';
+import type { GroupSettings } from '../raft/config.ts';
+import { type MachineId, raftMemberId, type ReplicaId, slotOfMember } from '../wire/index.ts';
+import { sessionLink } from './group-link.ts';
+import { type MembersCommand, type MembersResult, type MembersState, membersMachine } from './members-machine.ts';
+import { fileStores, type GroupStores } from './stores.ts';
+import type { LiveWorkplane } from './workplane.ts';
+
+const MEMBERS = 'members';
+const HAND_OVER_MS = 1000;
+/** Exit code of a replica that must be replaced, not started again: its state is gone or cannot be trusted. */
+export const EXIT_LOST_STATE = 75;
+
+export interface GroupOptions {
+	/** Where this group's log is kept. Default: the pod's volume, or `data` in dev mode. */
+	readonly dir?: string;
+	readonly settings?: GroupSettings;
+}
+
+type MembersGroup = Group<MembersState, MembersCommand, MembersResult>;
+
+interface GroupsOptions {
+	readonly workplane: LiveWorkplane;
+	readonly stores: GroupStores;
+	/** As the admission said. */
+	readonly foundingSlots: number;
+	/** Whoever shows up with a valid certificate is taken in: `dev` mode, where nobody else admits. */
+	readonly adoptsNewcomers: boolean;
+	/** This replica cannot go on. */
+	readonly onFatal: (error: MeshError) => void;
+	/** Leadership of the members group came or went. */
+	readonly onLeading: () => void;
+}
+
+export class Groups {
+	readonly #options: GroupsOptions;
+	readonly #groups = new Map<string, Promise<Group<unknown, unknown, unknown>>>();
+	readonly #open: Group<unknown, unknown, unknown>[] = [];
+	readonly #abort = new AbortController();
+	#members: Promise<MembersGroup> | undefined;
+	#membersGroup: MembersGroup | undefined;
+	#desired: readonly MemberIdentity[] = [];
+	#shown: string | undefined;
+
+	constructor(options: GroupsOptions) {
+		this.#options = options;
+	}
+
+	/** This replica decides for a stateful workload. */
+	get isLeading(): boolean {
+		return this.#membersGroup?.role === 'leader';
+	}
+
+	/** Opens the members group; the app's groups do it for themselves. Does not wait for a leader. */
+	openMembers(): Promise<MembersGroup> {
+		this.#members ??= this.#openMembers();
+		return this.#members;
+	}
+
+	/** Admits a replacement, by majority. Rejects with `no_quorum`, or `conflict` when the slot has gone further. */
+	async admit(at: { slot: number; gen: number; replicaId: ReplicaId; machineId: MachineId }): Promise<void> {
+		const members = await this.openMembers();
+		const { slot, gen, replicaId, machineId } = at;
+		const { ok, gen: held } = await members.propose({ type: 'admit', slot, gen, replicaId, machineId });
+		if (!ok) throw new MeshError('conflict', `slot ${slot} is held by generation ${held} already`);
+	}
+
+	async open<S, C extends StandardSchemaV1, R>(
+		name: string,
+		machine: Machine<S, C, R>,
+		options: GroupOptions = {},
+	): Promise<Group<S, StandardSchemaV1.InferInput<C>, R>> {
+		if (name === MEMBERS) throw new MeshError('invalid_input', `the group name '${MEMBERS}' is the workload's own`);
+		if (this.#groups.has(name)) throw new MeshError('conflict', `group ${name} is open here already`);
+		const opening = this.openMembers().then(() => this.#openGroup(name, machine, options));
+		this.#groups.set(name, opening as Promise<Group<unknown, unknown, unknown>>);
+		this.#shown ??= name;
+		try {
+			return await opening;
+		} catch (error) {
+			this.#groups.delete(name);
+			throw error;
+		}
+	}
+
+	/** Leadership to others, while they can still hear of it. */
+	async leave(): Promise<void> {
+		const leading = this.#open.filter(({ role, confState }) => role === 'leader' && confState.voters.length > 1);
+		const limit = new Promise<void>((resolve) => setTimeout(resolve, HAND_OVER_MS).unref());
+		await Promise.race([Promise.allSettled(leading.map((group) => group.transferLeadership())), limit]);
+	}
+
+	async close(): Promise<void> {
+		this.#abort.abort();
+		for (const group of this.#open.reverse()) await group[Symbol.asyncDispose]();
+	}
+
+	async #openMembers(): Promise<MembersGroup> {
+		const group = (await this.#openGroup(MEMBERS, membersMachine, {})) as MembersGroup;
+		this.#membersGroup = group;
+		void this.#follow(group);
+		const { workplane } = this.#options;
+		group.onEvent(({ type }) => {
+			if (type === 'leadership') {
+				this.#options.onLeading();
+				void this.#tend(group);
+			}
+			// Those that the last change displaced may only now be gone from the configuration.
+			if (type === 'members') void this.#tend(group);
+		});
+		workplane.parts.directory.listen({ onMember: (_wid, { type }) => type === 'added' && void this.#tend(group) });
+		return group;
+	}
+
+	async #openGroup<S, C extends StandardSchemaV1, R>(
+		name: string,
+		machine: Machine<S, C, R>,
+		options: GroupOptions,
+	): Promise<Group<S, StandardSchemaV1.InferInput<C>, R>> {
+		const { workplane, foundingSlots } = this.#options;
+		const { context, directory, log, charter } = workplane.parts;
+		const { gen, slot, incarnation } = context;
+		const stores = options.dir === undefined ? this.#options.stores : fileStores(options.dir);
+		const founders = await stores.prepare(gen, incarnation, foundingSlots);
+		if (founders === undefined) {
+			const error = new MeshError(
+				'corrupt',
+				`slot ${slot} generation ${gen} was started again without its state: it must be replaced, because its votes are forgotten`,
+				{ retryable: false },
+			);
+			this.#options.onFatal(error);
+			throw error;
+		}
+		const reason = `group ${name}`;
+		workplane.health.hold(reason);
+		const identity = (s: number, g: number): MemberIdentity => ({
+			id: raftMemberId(s, g),
+			context: new TextEncoder().encode(`${charter.opened.charter.body.name}-${s}`),
+		});
+		const group = await openGroup({
+			name,
+			selfId: raftMemberId(slot, gen),
+			bootstrap: founders > 0 ? Array.from({ length: founders }, (_, s) => identity(s, 1)) : undefined,
+			store: stores.open(gen, name),
+			link: sessionLink(directory, name),
+			machine,
+			logger: log,
+			...(options.settings === undefined ? {} : { settings: options.settings }),
+		});
+		this.#open.push(group as Group<unknown, unknown, unknown>);
+		const update = (): void => this.#onGroupChange(name, group.role, group.term, group.leaderId !== undefined);
+		group.onEvent((event) => {
+			if (event.type === 'failed') {
+				this.#options.onFatal(
+					event.error instanceof MeshError ? event.error : new MeshError('internal', event.error.message, { cause: event.error }),
+				);
+			} else if (event.type === 'disk') {
+				const message = `the disk of group ${name} is full: this replica takes no writes until there is room`;
+				if (event.isFull) workplane.warn(new MeshError('disk_full', message));
+			} else update();
+		});
+		if (this.#desired.length > 0) group.reconcileMembers(this.#desired);
+		update();
+		return group;
+	}
+
+	#onGroupChange(name: string, role: GroupRole, term: bigint, hasLeader: boolean): void {
+		const { workplane } = this.#options;
+		if (hasLeader && (role === 'leader' || role === 'follower')) workplane.health.lift(`group ${name}`);
+		workplane.emit('consensus', { group: name, role, term });
+		// To people the leader is that of the app's group; the members group is ours.
+		if (name === (this.#shown ?? MEMBERS)) workplane.setRole(role);
+	}
+
+	/** Every change of the members decides who belongs to every group. */
+	async #follow(group: MembersGroup): Promise<void> {
+		try {
+			for await (const { state } of group.changes({ signal: this.#abort.signal })) {
+				const { name } = this.#options.workplane.parts.charter.opened.charter.body;
+				const holders = [...state.slots].filter(([, { isRetired }]) => !isRetired);
+				this.#desired = holders.map(([slot, { gen }]) => ({
+					id: raftMemberId(slot, gen),
+					context: new TextEncoder().encode(`${name}-${slot}`),
+				}));
+				const generations = [...state.slots].map(([slot, { gen }]) => [slot, gen] as const);
+				this.#options.workplane.parts.directory.own.learnGenerations(generations);
+				if (this.#desired.length > 0) for (const one of this.#open) one.reconcileMembers(this.#desired);
+				void this.#tend(group);
+			}
+		} catch (error) {
+			if (!this.#abort.signal.aborted) this.#options.workplane.parts.log.debug('members are not followed any more', { error });
+		}
+	}
+
+	/** What the leader of the members group sees to: founding, newcomers in dev mode, slots that were scaled away. */
+	async #tend(group: MembersGroup): Promise<void> {
+		if (group.role !== 'leader' || this.#abort.signal.aborted) return;
+		const { workplane, adoptsNewcomers } = this.#options;
+		const { directory, charter, log } = workplane.parts;
+		try {
+			const slots = await group.read((state) => new Map(state.slots));
+			if (slots.size === 0) {
+				await group.propose({ type: 'found', holders: group.confState.voters.map(slotOfMember) });
+				return;
+			}
+			const live = directory.own.live();
+			if (adoptsNewcomers) {
+				for (const { record } of live) {
+					const { slot, gen, replicaId, machineId } = record;
+					if (gen > (slots.get(slot)?.gen ?? 0)) await group.propose({ type: 'admit', slot, gen, replicaId, machineId });
+				}
+				return;
+			}
+			const { replicas } = charter.opened.charter.body;
+			for (const [slot, { gen, isRetired }] of slots) {
+				if (slot < replicas || isRetired || live.some(({ record }) => record.slot === slot)) continue;
+				await group.propose({ type: 'retire', slot, gen });
+			}
+		} catch (error) {
+			log.debug('members not tended', { error });
+		}
+	}
+
+	/** Looks again at what the leader sees to, after a change from outside such as a charter. */
+	tend(): void {
+		if (this.#membersGroup !== undefined) void this.#tend(this.#membersGroup);
+	}
+}

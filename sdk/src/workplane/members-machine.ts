@@ -1,0 +1,74 @@
+/**
+ * The replicated truth of a stateful workload: which generation holds each slot. A replacement is admitted by a
+ * majority of this, so that a minority admits nobody, and every Raft group of the workload takes its members from here.
+ */
+import * as v from 'valibot';
+import type { Machine } from '../raft/group.types.ts';
+import { genSchema, machineIdSchema, replicaIdSchema, slotSchema } from '../wire/index.ts';
+
+const holderSchema = v.strictObject({ slot: slotSchema, gen: genSchema });
+
+export const membersCommandSchema = v.variant('type', [
+	/** The first members; counts only while there are none. */
+	v.strictObject({ type: v.literal('found'), holders: v.array(holderSchema) }),
+	v.strictObject({
+		type: v.literal('admit'),
+		slot: slotSchema,
+		gen: genSchema,
+		replicaId: replicaIdSchema,
+		machineId: machineIdSchema,
+	}),
+	/** The workload was scaled down: the slot has no holder any more. */
+	v.strictObject({ type: v.literal('retire'), slot: slotSchema, gen: genSchema }),
+]);
+export type MembersCommand = v.InferOutput<typeof membersCommandSchema>;
+
+export interface SlotHolder {
+	readonly gen: number;
+	/** Who was admitted; empty for a founder. */
+	readonly replicaId: string;
+	readonly isRetired: boolean;
+}
+
+export interface MembersState {
+	readonly slots: Map<number, SlotHolder>;
+}
+
+export interface MembersResult {
+	readonly ok: boolean;
+	/** The generation that holds the slot now; 0 for none. */
+	readonly gen: number;
+}
+
+export type MembersMachine = Machine<MembersState, typeof membersCommandSchema, MembersResult>;
+
+export const membersMachine: MembersMachine = {
+	command: membersCommandSchema,
+	init: () => ({ slots: new Map() }),
+	apply({ slots }, command) {
+		if (command.type === 'found') {
+			if (slots.size > 0) return { ok: false, gen: 0 };
+			for (const { slot, gen } of command.holders) slots.set(slot, { gen, replicaId: '', isRetired: false });
+			return { ok: true, gen: 1 };
+		}
+		const { slot, gen } = command;
+		const holder = slots.get(slot);
+		const held = holder?.gen ?? 0;
+		if (command.type === 'retire') {
+			if (holder === undefined || held !== gen) return { ok: false, gen: held };
+			// Kept, so that the slot's next holder gets a generation of its own.
+			slots.set(slot, { ...holder, isRetired: true });
+			return { ok: true, gen };
+		}
+		const isRepeated = held === gen && holder?.replicaId === command.replicaId;
+		if (gen > held) slots.set(slot, { gen, replicaId: command.replicaId, isRetired: false });
+		return { ok: gen > held || isRepeated, gen: Math.max(gen, held) };
+	},
+	snapshot: ({ slots }) => new TextEncoder().encode(JSON.stringify([...slots])),
+	async restore(bytes) {
+		const decoder = new TextDecoder();
+		let text = '';
+		for await (const chunk of bytes) text += decoder.decode(chunk, { stream: true });
+		return { slots: new Map(JSON.parse(text + decoder.decode()) as [number, SlotHolder][]) };
+	},
+};
