@@ -83,7 +83,10 @@ export class RaftDriver {
 	private malformedFrames = 0;
 	private currentTerm: number;
 
-	constructor(components: DriverComponents, timing: { readonly heartbeatMs: number; readonly electionTimeoutMs: number }) {
+	constructor(
+		components: DriverComponents,
+		timing: { readonly heartbeatMs: number; readonly electionTimeoutMs: number },
+	) {
 		this.components = components;
 		this.heartbeatMs = timing.heartbeatMs;
 		this.electionTimeoutMs = timing.electionTimeoutMs;
@@ -235,7 +238,11 @@ export class RaftDriver {
 		} catch (cause) {
 			if (!(cause instanceof MalformedBytes)) throw cause;
 			this.malformedFrames++;
-			this.components.logger.warn('raft message dropped: it cannot be read', { from, bytes: bytes.length, why: cause.message });
+			this.components.logger.warn('raft message dropped: it cannot be read', {
+				from,
+				bytes: bytes.length,
+				why: cause.message,
+			});
 			return;
 		}
 		if (frame.kind !== 'raft') {
@@ -335,7 +342,9 @@ export class RaftDriver {
 		this.oldestWriteMs = undefined;
 		if (!this.isFull) {
 			this.isFull = true;
-			this.components.logger.error('raft log has no room: proposals are refused until there is', { error: error.message });
+			this.components.logger.error('raft log has no room: proposals are refused until there is', {
+				error: error.message,
+			});
 			this.components.listener.onDisk(true);
 			this.handOver('its disk is full');
 		}
@@ -384,5 +393,7 @@ export class RaftDriver {
 }
 
 function impossible(cause: unknown): MeshError {
-	return new MeshError('internal', `raft replica stopped: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+	return new MeshError('internal', `raft replica stopped: ${cause instanceof Error ? cause.message : String(cause)}`, {
+		cause,
+	});
 }

@@ -185,7 +185,10 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 		const payload = packValue(await this.validated(command));
 		const { entryBytesMax } = this.config;
 		if (payload.length > entryBytesMax) {
-			throw new MeshError('invalid_input', `the command takes ${payload.length} bytes, more than the ${entryBytesMax} that fit into an entry`);
+			throw new MeshError(
+				'invalid_input',
+				`the command takes ${payload.length} bytes, more than the ${entryBytesMax} that fit into an entry`,
+			);
 		}
 		if (id.length > CALLER_ID_BYTES_MAX) {
 			throw new MeshError('invalid_input', `the id of ${id.length} characters is longer than ${CALLER_ID_BYTES_MAX}`);
@@ -211,7 +214,13 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 		return view(this.replica.state);
 	}
 
-	async *changes({ from = 0n, signal }: { readonly from?: bigint; readonly signal?: AbortSignal } = {}): AsyncGenerator<{
+	async *changes({
+		from = 0n,
+		signal,
+	}: {
+		readonly from?: bigint;
+		readonly signal?: AbortSignal;
+	} = {}): AsyncGenerator<{
 		readonly index: bigint;
 		readonly state: Readonly<S>;
 	}> {
@@ -256,7 +265,12 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 			});
 			const timer = this.clock.after(2 * this.config.electionTimeoutMs, () => {
 				const whom = to === NONE ? 'anybody' : `member ${to}`;
-				end(new MeshError('unavailable', `leadership was not handed over to ${whom} in time; member ${before || 'none'} led before`));
+				end(
+					new MeshError(
+						'unavailable',
+						`leadership was not handed over to ${whom} in time; member ${before || 'none'} led before`,
+					),
+				);
 			});
 			this.driver.absorb({ type: 'transfer-leader', to });
 		});
@@ -374,7 +388,10 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 			else {
 				const batch = this.nextForwardedBatch--;
 				this.forwarded.set(batch, { from, ids });
-				this.proposeLocally(batch, readable.map(({ payload }) => payload));
+				this.proposeLocally(
+					batch,
+					readable.map(({ payload }) => payload),
+				);
 			}
 		}
 	}

@@ -41,7 +41,12 @@ export type GroupRole = 'leader' | 'follower' | 'learner' | 'candidate';
 
 export type GroupEvent =
 	/** Role or leader changed. `leaderId` is undefined while there is none. */
-	| { readonly type: 'leadership'; readonly role: GroupRole; readonly leaderId: MemberId | undefined; readonly term: bigint }
+	| {
+			readonly type: 'leadership';
+			readonly role: GroupRole;
+			readonly leaderId: MemberId | undefined;
+			readonly term: bigint;
+	  }
 	| { readonly type: 'members'; readonly confState: ConfState }
 	/** This replica's log has no room (again). It leads no longer if another can; it goes on by itself. */
 	| { readonly type: 'disk'; readonly isFull: boolean }

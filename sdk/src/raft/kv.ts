@@ -41,7 +41,10 @@ export interface Kv<I, V> extends AsyncDisposable {
 	 * Every change to keys with this prefix, in order and without a gap, from revision `from` on; by default from now.
 	 * Errors: `not_found` when `from` is so old that changes were forgotten (`details.oldest`): list, then watch.
 	 */
-	watch(prefix: string, options?: { readonly from?: bigint; readonly signal?: AbortSignal }): AsyncIterable<KvWatchEvent<V>>;
+	watch(
+		prefix: string,
+		options?: { readonly from?: bigint; readonly signal?: AbortSignal },
+	): AsyncIterable<KvWatchEvent<V>>;
 	/** The revision of the last change. */
 	revision(options?: ReadOptions): Promise<bigint>;
 	readonly group: KvGroup;
@@ -76,7 +79,8 @@ class GroupKv<V extends StandardSchemaV1>
 	async put(key: string, value: StandardSchemaV1.InferInput<V>, options: WriteOptions = {}): Promise<bigint> {
 		const bytes = packValue(await this.validated(key, value));
 		const { rev } = await this.write({ op: 'put', key, value: bytes }, options);
-		if (rev === undefined) throw new MeshError('internal', `put of ${JSON.stringify(key)} came back without a revision`);
+		if (rev === undefined)
+			throw new MeshError('internal', `put of ${JSON.stringify(key)} came back without a revision`);
 		return BigInt(rev);
 	}
 
@@ -86,7 +90,10 @@ class GroupKv<V extends StandardSchemaV1>
 	}
 
 	async *list(prefix: string, options?: ReadOptions): AsyncGenerator<KvItem<StandardSchemaV1.InferOutput<V>>> {
-		const found = await this.group.read(({ entries }) => [...entries].filter(([key]) => key.startsWith(prefix)), options);
+		const found = await this.group.read(
+			({ entries }) => [...entries].filter(([key]) => key.startsWith(prefix)),
+			options,
+		);
 		found.sort(([a], [b]) => (a < b ? -1 : 1));
 		for (const [key, { value, rev }] of found) yield { key, value: this.decode(value), rev: BigInt(rev) };
 	}

@@ -49,7 +49,9 @@ export function nextChange(desired: readonly MemberIdentity[], status: RaftStatu
 	}
 
 	// Ourselves last: whoever leads then goes on.
-	const surplus = confState.voters.filter((id) => !wanted.has(id)).sort((a, b) => Number(a === self) - Number(b === self));
+	const surplus = confState.voters
+		.filter((id) => !wanted.has(id))
+		.sort((a, b) => Number(a === self) - Number(b === self));
 	const ready = confState.learners.find((id) => isCaughtUp(status, id));
 	if (ready !== undefined) {
 		// In one step with a voter that goes, so that a majority never has to count both.

@@ -5,7 +5,7 @@
  */
 import { MeshError } from '../errors.ts';
 import type { Clock } from './clock.ts';
-import type { ForwardOutcome, Forwarded, ForwardRefusal } from './codec/frames.ts';
+import type { Forwarded, ForwardOutcome, ForwardRefusal } from './codec/frames.ts';
 import type { GroupConfig } from './config.ts';
 import type { MemberId, ProposalResult } from './core/index.ts';
 import { NONE } from './core/index.ts';
@@ -319,7 +319,10 @@ export class Proposals<R> {
 			const batchId = this.nextBatch++;
 			const ids = forwarded.map(({ id }) => id);
 			this.localBatches.set(batchId, ids);
-			this.routes.proposeLocally(batchId, forwarded.map(({ payload }) => payload));
+			this.routes.proposeLocally(
+				batchId,
+				forwarded.map(({ payload }) => payload),
+			);
 			return;
 		}
 		const sent = this.routes.forward(leader, forwarded);
@@ -356,7 +359,10 @@ export class Proposals<R> {
 			return new MeshError('unknown_outcome', message);
 		}
 		if (pending.lastRefusal === 'disk-full') {
-			return new MeshError('disk_full', 'the leader has no room for its log and nobody could take over; free space on its disk');
+			return new MeshError(
+				'disk_full',
+				'the leader has no room for its log and nobody could take over; free space on its disk',
+			);
 		}
 		return NO_QUORUM();
 	}
@@ -392,4 +398,7 @@ function cancelled(signal: AbortSignal, applied: 'no' | 'maybe'): MeshError {
 }
 
 const NO_QUORUM = (): MeshError =>
-	new MeshError('no_quorum', 'no majority of the group can be reached, so nothing was written; try again when it is back');
+	new MeshError(
+		'no_quorum',
+		'no majority of the group can be reached, so nothing was written; try again when it is back',
+	);

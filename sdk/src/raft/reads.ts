@@ -47,7 +47,9 @@ export class Reads {
 	barrier(signal: AbortSignal | undefined): Promise<void> {
 		if (signal?.aborted) return Promise.reject(cancelled(signal));
 		if (this.count >= this.config.outstandingMax) {
-			return Promise.reject(new MeshError('exhausted', `${this.count} reads wait already; try again when some have ended`));
+			return Promise.reject(
+				new MeshError('exhausted', `${this.count} reads wait already; try again when some have ended`),
+			);
 		}
 		return new Promise((resolve, reject) => {
 			const onAbort = (): void => this.end(waiting, cancelled(signal as AbortSignal));

@@ -78,7 +78,13 @@ export function decodeCommand(bytes: Uint8Array): { readonly wallMs: number; rea
 
 export type SessionOutcome<R> =
 	| { readonly kind: 'opened'; readonly nonce: number; readonly session: number }
-	| { readonly kind: 'result'; readonly session: number; readonly sequence: number; readonly result: R; readonly isRepeat: boolean }
+	| {
+			readonly kind: 'result';
+			readonly session: number;
+			readonly sequence: number;
+			readonly result: R;
+			readonly isRepeat: boolean;
+	  }
 	/** Answered or given up before; nobody waits for it. */
 	| { readonly kind: 'forgotten' }
 	/** The session is unknown: dropped, or never opened. The command was not applied. */
