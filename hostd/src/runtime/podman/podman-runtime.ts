@@ -344,7 +344,8 @@ export class PodmanRuntime implements Runtime {
 	 */
 	async #kill(podId: string): Promise<void> {
 		const view = await this.#inspect(podId);
-		const monitors = (view?.monitorPids ?? []).flatMap((pid) => identify(pid) ?? []);
+		if (!view) return;
+		const monitors = view.monitorPids.flatMap((pid) => identify(pid) ?? []);
 		// Podman answers with a conflict when nothing runs.
 		await this.#libpod.call('POST', `/pods/${podId}/kill?signal=KILL`);
 		const deadlineMs = Date.now() + TIDY_MS;

@@ -4,9 +4,9 @@
  */
 import { constants } from 'node:os';
 import { EXIT_CODE_UNKNOWN, exitReason } from '../exit-reason.ts';
+import { identify, isAlive, type ProcessIdentity, signalGroup } from '../proc.ts';
 import type { ContainerState } from '../runtime.ts';
 import { LogSpool } from './log-spool.ts';
-import { identify, isAlive, type ProcessIdentity, signalGroup } from '../proc.ts';
 import { type ExitRecord, type ProcessStart, readExit, startSupervised, writeExit } from './supervisor.ts';
 
 export interface SavedProcess {

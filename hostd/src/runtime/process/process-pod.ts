@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { MeshError } from '@beemesh/sdk/errors';
 import type { Container } from '@beemesh/sdk/wire';
 import { type ResolvedContainer, resolveContainer, volumeSources } from '../container.ts';
+import { groupUsage } from '../proc.ts';
 import type { PodStart, RuntimePod } from '../runtime.ts';
 import { checkExecutable, commandLine, findImage, type ProcessImages, unknownImage } from './images.ts';
 import type { PodFolders, SavedPod } from './pod-state.ts';
 import { checkPortFree } from './port-check.ts';
-import { groupUsage } from '../proc.ts';
 import { ProcessContainer } from './process-container.ts';
 import type { ExitRecord } from './supervisor.ts';
 

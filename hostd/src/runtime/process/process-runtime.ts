@@ -9,6 +9,7 @@ import { MeshError } from '@beemesh/sdk/errors';
 import { checkPodId, checkVolumeName, pickContainer } from '../container.ts';
 import { RuntimeEvents } from '../events.ts';
 import { KeyedLock } from '../keyed-lock.ts';
+import { groupUsage } from '../proc.ts';
 import type {
 	ExecResult,
 	LogLine,
@@ -22,7 +23,6 @@ import type {
 import { followLog } from './follow-log.ts';
 import { findImage, type ProcessImages, unknownImage } from './images.ts';
 import { PodFolders, type SavedPod } from './pod-state.ts';
-import { groupUsage } from '../proc.ts';
 import { ProcessPod } from './process-pod.ts';
 
 export interface ProcessRuntimeOptions {
