@@ -76,17 +76,12 @@ async function watch(
 	try {
 		return await store.watch(prefix, options);
 	} catch (error) {
-		if (isCompacted(error)) {
-			const message = `changes since revision ${options.from} are no longer kept; list the keys, then watch from there`;
+		if (isMeshError(error, 'not_found')) {
+			const message = `${error.message}: list the keys, then watch from the revision of the list`;
 			throw new Problem(410, 'compacted', message);
 		}
 		throw error;
 	}
-}
-
-function isCompacted(error: unknown): boolean {
-	if (!isMeshError(error) || typeof error.details !== 'object' || error.details === null) return false;
-	return 'reason' in error.details && error.details.reason === 'compacted';
 }
 
 async function* events(changes: AsyncIterable<Change>): AsyncIterable<SseEvent> {

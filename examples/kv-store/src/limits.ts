@@ -9,7 +9,4 @@ export const LIMITS = {
 	listItemsDefault: 100,
 	/** Values of one page of a list, unless a single one is larger. */
 	listBytesMax: 1024 * 1024,
-	/** Changes kept for watches that start in the past or fall behind. */
-	changesMax: 10_000,
-	changesBytesMax: 16 * 1024 * 1024,
 } as const;

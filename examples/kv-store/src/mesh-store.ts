@@ -1,51 +1,36 @@
-/** The store on the SDK's Raft group: writes are proposals, reads ask the leader unless they may be stale. */
-import { fail, type Group, type Workplane } from '@beemesh/sdk';
+/** The store on the SDK's replicated map: writes are Raft proposals, reads ask the leader unless they may be stale. */
+import { fail, type Kv, type Workplane } from '@beemesh/sdk';
 import { raftMemberId, slotOfMember } from '@beemesh/sdk/wire';
-import {
-	applyCommand,
-	type CommandResult,
-	changesSince,
-	commandSchema,
-	emptyState,
-	type KvCommand,
-	type KvState,
-	pageOf,
-	readSnapshot,
-	writeSnapshot,
-} from './kv-machine.ts';
-import type { Change, ReadOptions, Status, Store } from './store.ts';
+import { bytesSchema } from './contract.ts';
+import { LIMITS } from './limits.ts';
+import type { Change, Entry, Page, ReadOptions, Status, Store } from './store.ts';
 
-type KvGroup = Group<KvState, KvCommand, CommandResult>;
+type BytesKv = Kv<Uint8Array, Uint8Array>;
 
 export async function meshStore(wp: Workplane): Promise<Store> {
-	const group: KvGroup = await wp.group('kv', {
-		command: commandSchema,
-		init: emptyState,
-		apply: applyCommand,
-		snapshot: writeSnapshot,
-		restore: readSnapshot,
-	});
+	const kv: BytesKv = await wp.kv('kv', bytesSchema);
 	return {
-		get: (key, options) => group.read(({ entries }) => entries.get(key), levelOf(options)),
+		async get(key, options) {
+			const found = await kv.get(key, levelOf(options));
+			return found && { key, value: found.value, rev: Number(found.rev) };
+		},
 		async put(key, value, { ifRev } = {}) {
-			const result = await group.propose({ op: 'put', key, value, ...(ifRev === undefined ? {} : { ifRev }) });
-			return result.type === 'conflict' ? conflict(key, result.rev) : result.rev;
+			return Number(await kv.put(key, value, ifRev === undefined ? {} : { ifRev: BigInt(ifRev) }));
 		},
 		async delete(key, { ifRev } = {}) {
-			const result = await group.propose({ op: 'delete', key, ...(ifRev === undefined ? {} : { ifRev }) });
-			if (result.type === 'conflict') return conflict(key, result.rev);
-			// Revision 0: there was nothing to delete.
-			return result.rev === 0 ? undefined : result.rev;
+			// One level below `kv.delete`, which does not tell the revision.
+			const { rev } = await kv.group.propose({ op: 'delete', key, ...(ifRev === undefined ? {} : { ifRev }) });
+			return rev;
 		},
-		list: (prefix, options) => group.read((state) => pageOf(state, prefix, options), levelOf(options)),
+		list: (prefix, options) => page(kv, prefix, options),
 		async watch(prefix, { from, signal }) {
 			// "From now on" needs to know what now is: a replica that lags would repeat what was acknowledged long ago.
-			const level = from === undefined ? 'linear' : 'stale';
-			const start = await group.read((state) => from ?? state.rev + 1, { level, signal });
-			await group.read((state) => keptSince(state, start), { level: 'stale', signal });
-			return follow(group, prefix, start, signal);
+			const start = from === undefined ? Number(await kv.revision({ signal })) + 1 : Math.max(1, from);
+			const oldest = await kv.group.read(({ history }) => history.oldestRev, { level: 'stale', signal });
+			if (start < oldest) fail('not_found', `changes since revision ${start} are no longer kept`, { oldest });
+			return follow(kv, prefix, start, signal);
 		},
-		status: () => statusOf(wp, group),
+		status: () => statusOf(wp, kv),
 	};
 }
 
@@ -53,27 +38,34 @@ function levelOf({ stale = false }: ReadOptions = {}): { readonly level: 'linear
 	return { level: stale ? 'stale' : 'linear' };
 }
 
-function conflict(key: string, rev: number): never {
-	const now = rev === 0 ? 'does not exist' : `is at revision ${rev}`;
-	fail('conflict', `the key '${key}' ${now}, which is not what this write insists on`, { rev });
+async function page(
+	kv: BytesKv,
+	prefix: string,
+	{ after = '', limit, ...options }: ReadOptions & { readonly after?: string; readonly limit: number },
+): Promise<Page> {
+	const level = levelOf(options);
+	// Before the keys: what changes in between is in the page and in the watch after it, instead of in neither.
+	const rev = Number(await kv.revision(level));
+	const items: Entry[] = [];
+	let bytes = 0;
+	for await (const { key, value, rev: keyRev } of kv.list(prefix, level)) {
+		if (key <= after) continue;
+		bytes += value.byteLength;
+		const last = items.at(-1);
+		const isFull = items.length === limit || bytes > LIMITS.listBytesMax;
+		if (isFull && last !== undefined) return { items, rev, next: last.key };
+		items.push({ key, value, rev: Number(keyRev) });
+	}
+	return { items, rev };
 }
 
-function keptSince(state: Readonly<KvState>, from: number): readonly Change[] {
-	const message = `changes since revision ${from} are no longer kept; list the keys, then watch from there`;
-	return changesSince(state, from) ?? fail('invalid_input', message, { reason: 'compacted' });
-}
-
-async function* follow(group: KvGroup, prefix: string, start: number, signal: AbortSignal): AsyncGenerator<Change> {
-	let next = start;
-	for await (const { state } of group.changes({ signal })) {
-		// Taken at once: while a reader is slow, the state goes on.
-		const changes = keptSince(state, next);
-		next = Math.max(next, state.rev + 1);
-		yield* changes.filter(({ key }) => key.startsWith(prefix));
+async function* follow(kv: BytesKv, prefix: string, start: number, signal: AbortSignal): AsyncGenerator<Change> {
+	for await (const { key, value, rev } of kv.watch(prefix, { from: BigInt(start), signal })) {
+		yield { key, rev: Number(rev), ...(value === undefined ? {} : { value }) };
 	}
 }
 
-function statusOf(wp: Workplane, group: KvGroup): Status {
+function statusOf(wp: Workplane, { group }: BytesKv): Status {
 	const { workload, peer } = wp.self;
 	const replicas = new Map(wp.replicas().map((replica) => [raftMemberId(replica.slot, replica.gen), replica.peer]));
 	const nameOf = (id: number): string => `${workload}-${slotOfMember(id).slot}`;

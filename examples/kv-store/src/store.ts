@@ -72,8 +72,8 @@ export interface KeyStore {
 /** What one replica of kv-store holds: the keys, their changes, and its part in the group. */
 export interface Store extends KeyStore {
 	/**
-	 * Changes in order, from revision `from` on, or only new ones; resolves once it listens. Rejects with
-	 * `compacted` in `details.reason` when changes since `from` are no longer kept.
+	 * Changes in order, from revision `from` on, or only new ones; resolves once it listens. Rejects with `not_found`
+	 * and the oldest revision kept as `details.oldest` when changes since `from` are no longer kept.
 	 */
 	watch(
 		prefix: string,

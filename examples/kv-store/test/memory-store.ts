@@ -52,7 +52,7 @@ export class MemoryStore implements Store {
 		const from = options.from ?? this.#rev + 1;
 		const oldest = this.#changes[0]?.rev ?? this.#rev + 1;
 		if (from < oldest && oldest > 1) {
-			throw new MeshError('invalid_input', 'compacted', { details: { reason: 'compacted' } });
+			throw new MeshError('not_found', 'changes that old are not kept', { details: { oldest } });
 		}
 		return this.#follow(prefix, from, options.signal);
 	}

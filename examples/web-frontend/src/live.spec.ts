@@ -69,7 +69,7 @@ describe('live events', () => {
 
 	it('tell pages to read anew when changes were missed for good', async () => {
 		const events = take(2, live.events(stop.signal));
-		source.bring([put(7)], new MeshError('invalid_input', 'too old', { details: { reason: 'compacted' } }));
+		source.bring([put(7)], new MeshError('not_found', 'too old', { details: { oldest: 9 } }));
 		expect((await events).map(({ event }) => event)).to.deep.equal(['change', 'reload']);
 		while (source.asked.length < 2) await new Promise(setImmediate);
 		expect(source.asked[1]).to.equal(undefined);

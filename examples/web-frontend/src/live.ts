@@ -95,7 +95,7 @@ export class Live {
 					this.#remember(change);
 				}
 			} catch (error) {
-				if (isCompacted(error)) {
+				if (isMeshError(error, 'not_found')) {
 					// We were away for longer than changes are kept: pages must read the keys again.
 					from = undefined;
 					this.#publish({ event: 'reload', data: {} });
@@ -139,9 +139,4 @@ function lineEnd(value: Uint8Array): number {
 	let end = Math.min(value.length, LINE_BYTES_MAX);
 	while (end < value.length && end > LINE_BYTES_MAX - 4 && ((value[end] ?? 0) & 0xc0) === 0x80) end--;
 	return end;
-}
-
-function isCompacted(error: unknown): boolean {
-	if (!isMeshError(error) || typeof error.details !== 'object' || error.details === null) return false;
-	return 'reason' in error.details && error.details.reason === 'compacted';
 }
