@@ -4,7 +4,7 @@
  * provider records under the workload's ID say whose to ask for.
  */
 import type { PeerId as Libp2pPeerId } from '@libp2p/interface';
-import { kadDHT, passthroughMapper, type SingleKadDHT } from '@libp2p/kad-dht';
+import { type KadDHT, kadDHT, passthroughMapper, type SingleKadDHT } from '@libp2p/kad-dht';
 import { CID } from 'multiformats/cid';
 import { MeshError } from '../errors.ts';
 import { createLibp2pNode } from '../streams/libp2p/index.ts';
@@ -20,12 +20,13 @@ const PROVIDE_EVERY_MS = 20_000;
 
 export const openLibp2pNetwork: OpenNetwork = async (options) => {
 	const { seed, listen, announce, wid } = options;
-	const { node, transport } = await createLibp2pNode<{ dht: SingleKadDHT }>({
+	const { node, transport } = await createLibp2pNode({
 		seed,
 		listen,
 		announce,
 		agentVersion: 'beemesh-replica',
 		services: {
+			// One DHT under one prefix is what `kadDHT` always makes; its declared type is that of a pair of them.
 			dht: kadDHT({
 				protocol: `/beemesh/w/${wid}/kad/1.0.0`,
 				clientMode: false,
@@ -33,11 +34,24 @@ export const openLibp2pNetwork: OpenNetwork = async (options) => {
 				validators: { svc: (key, value) => void readAt(options, key, value) },
 				selectors: { svc: (_key, values) => newestOf(options, values) },
 				providers: { provideValidity: PROVIDE_VALIDITY_S, cleanupInterval: PROVIDE_VALIDITY_S },
-			}),
+			}) as (components: KadDHTComponents) => SingleKadDHT,
 		},
 	});
-	return { transport, dht: createWorkloadDht(node.services.dht, wid) };
+	return { transport, dht: createWorkloadDht(node.services.dht as SingleKadDHT, wid) };
 };
+
+function dhtService(options: NetworkOptions): (components: unknown) => KadDHT {
+	const make = kadDHT({
+		protocol: `/beemesh/w/${options.wid}/kad/1.0.0`,
+		clientMode: false,
+		peerInfoMapper: passthroughMapper,
+		validators: { svc: (key, value) => void readAt(options, key, value) },
+		selectors: { svc: (_key, values) => newestOf(options, values) },
+		providers: { provideValidity: PROVIDE_VALIDITY_S, cleanupInterval: PROVIDE_VALIDITY_S },
+	});
+	// What it takes are the node's components, which libp2p hands to every service.
+	return make as (components: unknown) => KadDHT;
+}
 
 function createWorkloadDht(dht: SingleKadDHT, wid: WorkloadId): WorkloadDht {
 	const key = CID.parse(wid);

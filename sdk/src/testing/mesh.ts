@@ -11,6 +11,7 @@ import { createLocalHost, type LocalHost } from '../workplane/local/host.ts';
 import { createMemoryRegistry, type MemoryRegistry } from '../workplane/local/memory-registry.ts';
 import type { Entry } from '../workplane/local/registry.ts';
 import type { JoinOptions } from '../workplane/types.ts';
+import { memoryStores } from '../workplane/stores.ts';
 import type { Workplane } from '../workplane/workplane.ts';
 
 export interface TestMesh extends AsyncDisposable {
@@ -29,17 +30,27 @@ export interface TestJoinOptions extends JoinOptions {
 	readonly owner?: string;
 }
 
+type Media = NonNullable<Parameters<typeof memoryStores>[0]>;
+
 export function createTestMesh(): TestMesh {
 	const network = createMemoryNetwork();
 	const registries = new Map<string, MemoryRegistry>();
 	const joined = new Map<Workplane, { readonly options: TestJoinOptions; readonly registry: MemoryRegistry }>();
 	const entries = new Map<string, Entry>();
+	const media = new Map<string, Media>();
 	let nextData = 1;
 
 	const openNetwork: OpenNetwork = async ({ seed }) => ({
 		transport: network.join(peerIdOf(createKeyPair(seed).publicKey)),
 		dht: undefined,
 	});
+
+	/** The disk of a replica: what it wrote outlives its crash. */
+	const mediaOf = ({ data = '' }: TestJoinOptions): Media => {
+		let found = media.get(data);
+		if (found === undefined || data === '') media.set(data, (found = new Map()));
+		return found;
+	};
 
 	const start = async (options: TestJoinOptions): Promise<Workplane> => {
 		const owner = options.owner ?? '';
@@ -52,7 +63,8 @@ export function createTestMesh(): TestMesh {
 			voters: options.voters ?? 3,
 			listen: [],
 		});
-		const workplane = await join({ host, openNetwork, options });
+		const stores = memoryStores(mediaOf(options));
+		const workplane = await join({ host, openNetwork, options, stores });
 		joined.set(workplane, { options, registry });
 		return workplane;
 	};

@@ -24,17 +24,19 @@ export async function joinWorkplane(options: JoinOptions = {}): Promise<Workplan
 		);
 	}
 	// What only a joining process needs is loaded when it joins: importing the SDK stays cheap.
-	const [{ join }, { openLibp2pNetwork }, { dataDirOf }] = await Promise.all([
+	const [{ join }, { openLibp2pNetwork }, { dataDirOf }, { fileStores }] = await Promise.all([
 		import('./join.ts'),
 		import('../discovery/libp2p-network.ts'),
 		import('./data-dir.ts'),
+		import('./stores.ts'),
 	]);
 	const host = isDev
 		? await import('./dev.ts').then(({ devHost }) => devHost(options))
 		: await connectHost(socket as string, options.signal);
 	try {
 		const dataDir = isDev ? options.data : dataDirOf(process.env);
-		const workplane = await join({ host, openNetwork: openLibp2pNetwork, options, dataDir, exit });
+		const stores = dataDir === undefined ? {} : { stores: fileStores(dataDir) };
+		const workplane = await join({ host, openNetwork: openLibp2pNetwork, options, exit, ...stores });
 		if (options.drain?.onSigterm !== false) {
 			process.once('SIGTERM', () => void workplane.drain({ reason: 'SIGTERM' }).then(() => exit(0)));
 		}

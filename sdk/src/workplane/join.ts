@@ -13,6 +13,7 @@ import { silentLogger, silentMetrics } from '../telemetry/index.ts';
 import { type Csr, LIMITS, type ReplicaCert, type ReplicaId } from '../wire/index.ts';
 import { CharterKeeper } from './charter.ts';
 import type { PodHost } from './host.ts';
+import type { GroupStores } from './stores.ts';
 import { superviseReplica } from './supervise.ts';
 import type { JoinOptions } from './types.ts';
 import { LiveWorkplane, within } from './workplane.ts';
@@ -20,7 +21,6 @@ import { LiveWorkplane, within } from './workplane.ts';
 /** Framed calls between replicas and their callers, one stream per pair. */
 const RPC_PROTOCOL = '/beemesh/w/rpc/1';
 const READY_TIMEOUT_MS = 60_000;
-const DIAL_MS = 3000;
 /** Members that do not answer by then are looked for in the background. */
 const FIRST_DIALS_MS = 2000;
 
@@ -32,8 +32,8 @@ export interface JoinComponents {
 	readonly options: JoinOptions;
 	/** Ends the process after a drain that nobody in it asked for. Default: nothing. */
 	readonly exit?: (code: number) => void;
-	/** Where Raft groups keep their logs; undefined: in memory, for tests and for `dev` without `data`. */
-	readonly dataDir?: string | undefined;
+	/** Where Raft groups keep their logs. Default: in memory, for replicas without a volume. */
+	readonly stores?: GroupStores;
 }
 
 export async function join(components: JoinComponents): Promise<LiveWorkplane> {
@@ -50,6 +50,7 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 	const read = createAdvertisementReader();
 	const { listen, announce } = context;
 	const network = await openNetwork({ seed: key.seed, listen, announce, wid, read: (bytes) => read(bytes, Date.now()) });
+	let workplane: LiveWorkplane | undefined;
 	try {
 		const addresses = (): readonly string[] => network.transport.addresses().slice(0, LIMITS.addressesMax);
 		const { slot, gen, incarnation, award } = context;
@@ -80,14 +81,16 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 		});
 		directory.start(node);
 		const metrics = options.metrics ?? silentMetrics;
-		const workplane = new LiveWorkplane({ host, context, charter, network, directory, node, options, log, metrics });
-		await superviseReplica(workplane, components, admitted.foundingSlots);
-		await within(FIRST_DIALS_MS, Promise.all(admitted.members.map((hint) => dialHint(directory, hint))));
+		workplane = new LiveWorkplane({ host, context, charter, network, directory, node, options, log, metrics });
+		const supervisor = superviseReplica(workplane, components, admitted.foundingSlots);
+		await supervisor.openMembers();
+		await within(FIRST_DIALS_MS, supervisor.meet(admitted.members));
 		signal.throwIfAborted();
 		log.info('joined', { workload: chartered.body.name, slot, gen, incarnation, replicaId });
 		workplane.begin();
 		return workplane;
 	} catch (error) {
+		await workplane?.drain({ grace: 0, reason: 'joining failed' });
 		await network.transport[Symbol.asyncDispose]();
 		if (limit.aborted) {
 			throw new MeshError('deadline', `not admitted within ${timeoutMs} ms: is whoever placed this replica still there?`, {
@@ -129,9 +132,4 @@ function requireOurs(cert: ReplicaCert, csr: Csr): void {
 	const isOurs =
 		cert.replicaId === csr.replicaId && cert.wid === csr.wid && cert.slot === csr.slot && cert.gen === csr.gen;
 	if (!isOurs) throw new MeshError('unauthorized', 'the certificate received is for another replica or slot');
-}
-
-async function dialHint(directory: Directory, { replicaId, addresses }: MemberHint): Promise<void> {
-	if (replicaId === directory.record.replicaId) return;
-	await directory.dial(replicaId, addresses, AbortSignal.timeout(DIAL_MS)).catch(() => undefined);
 }

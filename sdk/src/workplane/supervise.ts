@@ -2,30 +2,62 @@
  * What a replica does besides serving: follows its charter, obeys its host, keeps the replica count when it is the one
  * responsible, puts itself into the DHT, and leaves when a newer replica has its slot.
  */
-import type { WorkloadView } from '../discovery/index.ts';
+import type { PeerPrincipal, WorkloadView } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
 import { type LiveReplica, ReplicaDriver } from '../replicas/driver.ts';
+import type { MemberHint } from '../replicas/placement-api.ts';
+import type { Session } from '../streams/rpc/session.types.ts';
+import type { ReplicaId } from '../wire/index.ts';
+import { EXIT_LOST_STATE, Groups } from './groups.ts';
 import type { JoinComponents } from './join.ts';
+import { Seeker } from './seeker.ts';
+import { memoryStores } from './stores.ts';
 import type { LiveWorkplane } from './workplane.ts';
 
-const FIND_EVERY_MS = 5000;
-const FIND_LIMIT_MS = 4000;
+const PUT_MS = 4000;
 const EVENTS_AGAIN_MS = 500;
 
-export async function superviseReplica(
+export interface Supervisor {
+	/** Takes part in the members group of a stateful workload in a pod. In `dev` mode the first group opens it. */
+	openMembers(): Promise<void>;
+	/** Dials replicas that others named. */
+	meet(hints: readonly MemberHint[]): Promise<void>;
+}
+
+export function superviseReplica(
 	workplane: LiveWorkplane,
-	components: JoinComponents,
-	_foundingSlots: number,
-): Promise<void> {
+	{ exit, stores = memoryStores() }: JoinComponents,
+	foundingSlots: number,
+): Supervisor {
 	const { host, directory, charter, context, network, log, metrics } = workplane.parts;
-	const { exit } = components;
 	const own = directory.own;
+	const self = directory.record.replicaId;
 	const abort = new AbortController();
 
-	const leave = (reason: string, code = 0): void => {
-		void workplane.drain({ reason }).then(() => exit?.(code));
+	const leave = (reason: string): void => void workplane.depart(reason).then(() => exit?.(0));
+	/** Not for good as far as we know: the host starts us again, or the others replace us. */
+	const fail = (error: MeshError): void => {
+		workplane.warn(error);
+		void workplane.drain({ reason: error.message }).then(() => exit?.(EXIT_LOST_STATE));
 	};
 
+	const isStateful = charter.opened.charter.body.kind === 'StatefulSet';
+	const groups = isStateful
+		? new Groups({
+				workplane,
+				stores,
+				foundingSlots,
+				adoptsNewcomers: !host.canPlace,
+				onFatal: fail,
+				onLeading: () => observe(),
+			})
+		: undefined;
+	if (groups !== undefined) workplane.useGroups(groups);
+
+	const drain = (replica: ReplicaId, reason: string): void => {
+		if (replica === self) return leave(reason);
+		directory.member(replica)?.drain({ reason }).catch((error) => log.debug('replica not drained', { error }));
+	};
 	const driver = host.canPlace
 		? new ReplicaDriver(
 				{
@@ -35,11 +67,8 @@ export async function superviseReplica(
 					machineAddresses: context.machineAddresses,
 					live: () => liveReplicas(own),
 					generations: () => own.generations(),
-					drain: (replica, reason) => {
-						if (replica === directory.record.replicaId) leave(reason);
-						else directory.member(replica)?.drain({ reason }).catch((error) => log.debug('replica not drained', { error }));
-					},
-					commit: async () => {},
+					drain,
+					commit: async (admission) => groups?.admit(admission),
 					onReconcile: (status) => workplane.emit('reconcile', status),
 				},
 				log,
@@ -47,66 +76,58 @@ export async function superviseReplica(
 			)
 		: undefined;
 
-	const observe = (): void => {
-		driver?.setResponsible(own.live()[0]?.record.replicaId === directory.record.replicaId && !workplane.signal.aborted);
+	const isResponsible = (): boolean =>
+		!workplane.signal.aborted && (groups?.isLeading ?? own.live()[0]?.record.replicaId === self);
+	function observe(): void {
 		driver?.observe();
-	};
+		driver?.setResponsible(isResponsible());
+	}
 
-	const share = (): void => {
-		const { bundle } = charter.opened;
-		const generations: [number, number][] = [...own.generations()];
-		const news = { charter: bundle.charter, manifest: bundle.manifest, generations };
-		for (const { record } of own.live()) {
-			directory.member(record.replicaId)?.share(news).catch((error) => log.debug('news not shared', { error }));
-		}
+	const shareWith = (peer: ReplicaId): void => {
+		const { charter: envelope, manifest } = charter.opened.bundle;
+		directory
+			.member(peer)
+			?.share({ charter: envelope, manifest, generations: [...own.generations()].map(([slot, gen]) => [slot, gen]) })
+			.catch((error) => log.debug('news not shared', { error }));
 	};
 
 	const takeCharter = (envelope: Uint8Array, manifest: Uint8Array | undefined): void => {
 		if (!charter.offer(envelope, manifest, (error) => workplane.warn(error))) return;
 		const { era, replicas, deleted } = charter.opened.charter.body;
 		log.info('charter changed', { era, replicas, deleted });
-		share();
-		if (deleted) leave('the workload has been deleted');
-		else driver?.charterChanged();
+		for (const { record } of own.live()) shareWith(record.replicaId);
+		if (deleted) return leave('the workload has been deleted');
+		driver?.charterChanged();
+		groups?.tend();
 	};
 
 	directory.onCharter = takeCharter;
-	directory.onDrain = (reason) => leave(reason);
-	directory.listen({
+	directory.onDrain = leave;
+	const listening = directory.listen({
 		onMember(wid, event) {
-			if (wid !== own.wid) return;
-			if (event.type === 'removed') driver?.lost(event.record.slot, event.cause);
-			if (event.type !== 'updated') observe();
+			if (wid !== own.wid || event.type === 'updated') return;
+			if (event.type === 'removed') {
+				driver?.lost(event.record.slot, event.cause);
+				groups?.tend();
+			}
+			observe();
 		},
-		onMemberSession: (session) => {
-			const { bundle } = charter.opened;
-			const generations: [number, number][] = [...own.generations()];
-			directory
-				.member(session.principal.cert.replicaId)
-				?.share({ charter: bundle.charter, manifest: bundle.manifest, generations })
-				.catch((error) => log.debug('news not shared', { error }));
-		},
+		onMemberSession: ({ principal }: Session<PeerPrincipal>) => shareWith(principal.cert.replicaId),
 		onSuperseded(slot, gen) {
 			workplane.setRole('superseded');
 			leave(`slot ${slot} belongs to generation ${gen} now`);
 		},
 		onPublish(advertisement) {
-			void network.dht
-				?.put(advertisement, AbortSignal.any([abort.signal, AbortSignal.timeout(FIND_LIMIT_MS)]))
-				.catch((error) => log.debug('record not put', { error }));
+			const signal = AbortSignal.any([abort.signal, AbortSignal.timeout(PUT_MS)]);
+			network.dht?.put(advertisement, signal).catch((error) => log.debug('record not put', { error }));
 		},
 	});
 
-	const find = async (): Promise<void> => {
-		if (network.dht === undefined || own.live().length >= charter.opened.charter.body.replicas) return;
-		try {
-			const signal = AbortSignal.any([abort.signal, AbortSignal.timeout(FIND_LIMIT_MS)]);
-			for await (const bytes of network.dht.find(signal)) directory.learn(bytes);
-		} catch (error) {
-			log.debug('lookup in the DHT ended', { error });
-		}
-	};
-	const finding = setInterval(() => void find(), FIND_EVERY_MS);
+	const seeker = new Seeker({
+		...{ directory, host, log },
+		dht: network.dht,
+		desired: () => charter.opened.charter.body.replicas,
+	});
 
 	const listen = async (): Promise<void> => {
 		while (!abort.signal.aborted) {
@@ -117,7 +138,7 @@ export async function superviseReplica(
 				}
 			} catch (error) {
 				if (!isMeshError(error)) throw error;
-				log.debug('host is silent', { error });
+				log.debug('the host is silent', { error });
 			}
 			await delay(EVENTS_AGAIN_MS, abort.signal);
 		}
@@ -127,21 +148,30 @@ export async function superviseReplica(
 	const connection = host.onConnection((isConnected) => {
 		workplane.setState(isConnected ? 'serving' : 'degraded');
 		if (isConnected) workplane.announce();
-		else workplane.warn(new MeshError('unavailable', 'the host is away: this replica serves on, but cannot be healed by it'));
+		else workplane.warn(new MeshError('unavailable', 'the host is away: this replica serves on, but nothing heals through it'));
 	});
 
 	workplane.add({
 		async leave() {
 			driver?.setResponsible(false);
+			await groups?.leave();
 		},
-		close() {
+		async close() {
 			abort.abort();
-			clearInterval(finding);
+			seeker.close();
+			listening[Symbol.dispose]();
 			connection[Symbol.dispose]();
 			driver?.close();
+			await groups?.close();
 		},
 	});
 	observe();
+	return {
+		async openMembers() {
+			if (host.canPlace) await groups?.openMembers();
+		},
+		meet: (hints) => seeker.meet(hints),
+	};
 }
 
 function liveReplicas(own: WorkloadView): LiveReplica[] {

@@ -1,6 +1,10 @@
 /** The workplane of one replica: what an app holds after joining. Composes the rooms; decides little itself. */
 import type { Directory, MemberEvent, NetworkEnd, PeerPrincipal, WorkloadView } from '../discovery/index.ts';
 import { MeshError } from '../errors.ts';
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import type { Group, Machine } from '../raft/group.types.ts';
+import { type Kv, openKv } from '../raft/kv.ts';
+import { kvMachine } from '../raft/kv-machine.ts';
 import type { PodContext } from '../replicas/pod-api.ts';
 import type { Contract, Impl, Methods, SessionCallContext } from '../streams/rpc/contract.ts';
 import { durationMs } from '../streams/rpc/duration.ts';
@@ -9,6 +13,7 @@ import type { Logger, Metrics } from '../telemetry/index.ts';
 import type { ServiceRecord, WorkloadId } from '../wire/index.ts';
 import type { CharterKeeper } from './charter.ts';
 import { ATTEMPT_META, createClient, type Target } from './client.ts';
+import type { GroupOptions, Groups } from './groups.ts';
 import { HealthState } from './health.ts';
 import type { PodHost } from './host.ts';
 import { replicaOf, toReplica } from './peers.ts';
@@ -31,6 +36,7 @@ import type {
 } from './types.ts';
 
 const GRACE_MS = 10_000;
+const FAREWELL_MS = 1000;
 
 export interface Workplane extends AsyncDisposable {
 	readonly self: Replica;
@@ -44,6 +50,24 @@ export interface Workplane extends AsyncDisposable {
 	/** Live replicas, by slot. Of another workload only once something here calls or watches it. */
 	replicas(options?: { readonly workload?: string; readonly ready?: boolean }): readonly Replica[];
 	watch(options?: { readonly workload?: string; readonly signal?: AbortSignal }): AsyncIterable<MembershipEvent>;
+	/**
+	 * The app's state machine, replicated over the workload's replicas (a StatefulSet). Open it at every start, before
+	 * serving: a replica is ready when it is a voter of each group it opened. Does not wait for a leader.
+	 *
+	 * Errors: `corrupt` (the log cannot be trusted, or its disk was lost: the replica is replaced), `conflict` (open
+	 * already), `invalid_input` (not a stateful workload; a bad name).
+	 */
+	group<S, C extends StandardSchemaV1, R>(
+		name: string,
+		machine: Machine<S, C, R>,
+		options?: GroupOptions,
+	): Promise<Group<S, StandardSchemaV1.InferInput<C>, R>>;
+	/** A replicated map with revisions, compare-and-set and watches, on a group of this name. */
+	kv<V extends StandardSchemaV1>(
+		name: string,
+		value: V,
+		options?: GroupOptions,
+	): Promise<Kv<StandardSchemaV1.InferInput<V>, StandardSchemaV1.InferOutput<V>>>;
 	readonly health: Health;
 	/**
 	 * Leaves in order: not ready any more, calls in flight end, leadership goes to others, farewell. Resolves when this
@@ -92,6 +116,9 @@ export class LiveWorkplane implements Workplane {
 	#role = '';
 	#selfSession: Promise<Session<PeerPrincipal>> | undefined;
 	#draining: Promise<DrainReport> | undefined;
+	#groups: Groups | undefined;
+	/** Why the host should remove this pod for good; undefined while it should not. */
+	#farewell: string | undefined;
 
 	constructor(parts: Parts) {
 		this.#parts = parts;
@@ -229,6 +256,37 @@ export class LiveWorkplane implements Workplane {
 		return queue;
 	}
 
+	async group<S, C extends StandardSchemaV1, R>(
+		name: string,
+		machine: Machine<S, C, R>,
+		options: GroupOptions = {},
+	): Promise<Group<S, StandardSchemaV1.InferInput<C>, R>> {
+		this.#requireIn();
+		if (this.#groups === undefined) {
+			throw new MeshError('invalid_input', `group ${name}: only a StatefulSet has groups; this workload is a Deployment`);
+		}
+		return this.#groups.open(name, machine, options);
+	}
+
+	async kv<V extends StandardSchemaV1>(
+		name: string,
+		value: V,
+		options: GroupOptions = {},
+	): Promise<Kv<StandardSchemaV1.InferInput<V>, StandardSchemaV1.InferOutput<V>>> {
+		return openKv(await this.group(name, kvMachine(), options), value);
+	}
+
+	/** For a stateful workload. */
+	useGroups(groups: Groups): void {
+		this.#groups = groups;
+	}
+
+	/** Drains, and tells the host that this pod is not wanted any more. */
+	async depart(reason: string): Promise<void> {
+		this.#farewell ??= reason;
+		await this.drain({ reason });
+	}
+
 	drain(options: Parameters<Workplane['drain']>[0] = {}): Promise<DrainReport> {
 		this.#draining ??= this.#drain(options);
 		return this.#draining;
@@ -261,6 +319,8 @@ export class LiveWorkplane implements Workplane {
 		await network.transport[Symbol.asyncDispose]();
 		this.setState('left');
 		for (const { queue } of this.#watchers) queue.end();
+		const farewell = this.#farewell;
+		if (farewell !== undefined) await within(FAREWELL_MS, tryTo(() => host.calls.leave({ reason: farewell.slice(0, 200) })));
 		await host[Symbol.asyncDispose]();
 		return { finished: Math.max(0, before - aborted), aborted, tookMs: performance.now() - startMs };
 	}
@@ -384,6 +444,11 @@ export class LiveWorkplane implements Workplane {
 	#replica(record: ServiceRecord, workload: string): Replica {
 		return toReplica({ record, workload, rttMs: this.#parts.node.get(record.replicaId)?.rttMs });
 	}
+}
+
+/** As a promise, also when it throws at once: the host may be away. */
+async function tryTo<T>(work: () => Promise<T>): Promise<T> {
+	return work();
 }
 
 /** Waits for the work, but no longer than this. */
