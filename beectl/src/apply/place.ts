@@ -20,8 +20,15 @@ export interface PlaceOptions {
 	readonly signal: AbortSignal;
 }
 
-/** Resolves when every slot is deployed. Throws a {@link Failure} that says which are not, and why. */
-export async function placeWorkload(options: PlaceOptions): Promise<void> {
+/** How a placement ended. */
+export interface Placement {
+	/** Replicas that joined: from the first on, the workload makes up the rest itself. */
+	readonly admitted: number;
+	/** Which slots are not deployed, and why. */
+	readonly problem: Failure | undefined;
+}
+
+export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 	const { api, bundle, gen, progress, signal } = options;
 	const { kind, replicas, name } = bundle.charter.body;
 	const info = await api.info({}, { signal });
@@ -41,20 +48,24 @@ export async function placeWorkload(options: PlaceOptions): Promise<void> {
 			await follow(api.place({ tender: envelope, bundle: bundle.bundle, keepTrying: options.keepTrying }, { signal }));
 		}
 	} catch (error) {
-		if (!signal.aborted) throw error;
-		const isTimeout = (signal.reason as Error | undefined)?.name === 'TimeoutError';
-		const text = `${isTimeout ? 'timed out' : 'interrupted'}: ${soFar(admissions.slotsAdmitted, slots.length)}`;
-		throw new Failure(isTimeout ? EXIT.unreachable : EXIT.interrupted, text, { cause: error });
+		return { admitted: admissions.slotsAdmitted.length, problem: problemOf(error) };
 	}
 	const failed = slots.flatMap(({ slot }) => {
 		const outcome = outcomes.get(slot) ?? 'the host ended the placement without an outcome';
 		return outcome === 'deployed' ? [] : [`  slot ${slot}: ${outcome}`];
 	});
-	if (failed.length > 0) {
-		throw new Failure(
-			EXIT.failed,
-			`${failed.length} of ${counted(slots.length, 'replica')} not placed:\n${failed.join('\n')}\nWhat runs goes on; see \`beectl describe ${kind.toLowerCase()} ${name}\``,
-		);
+	const admitted = admissions.slotsAdmitted.length;
+	if (failed.length === 0) return { admitted, problem: undefined };
+	const advice = `  What runs goes on; see \`beectl describe ${kind.toLowerCase()} ${name}\``;
+	const text = `${failed.length} of ${counted(slots.length, 'replica')} not placed:\n${failed.join('\n')}\n${advice}`;
+	return { admitted, problem: new Failure(EXIT.failed, text) };
+
+	function problemOf(error: unknown): Failure {
+		if (error instanceof Failure) return error;
+		if (!signal.aborted) throw error;
+		const isTimeout = (signal.reason as Error | undefined)?.name === 'TimeoutError';
+		const text = `${isTimeout ? 'timed out' : 'interrupted'}: ${soFar(admissions.slotsAdmitted, slots.length)}`;
+		return new Failure(isTimeout ? EXIT.unreachable : EXIT.interrupted, text, { cause: error });
 	}
 
 	async function follow(events: AsyncIterable<PlaceEvent>): Promise<void> {
@@ -132,7 +143,7 @@ function starvation({ slots, hostsAsked, reasons }: Extract<PlaceEvent, { type: 
 		[
 			`no host can run ${counted(slots.length, 'replica')} (${counted(hostsAsked, 'host')} asked${rest}):`,
 			...(lines.length > 0 ? lines : ['  no host answered']),
-			'Ask for less, make room, or add a host; --keep-trying waits until one can',
+			'  Ask for less, make room, or add a host; --keep-trying waits until one can',
 		].join('\n'),
 	);
 }

@@ -21,6 +21,8 @@ export interface WaitOptions {
 	readonly untilMs: number;
 	readonly nowMs: () => number;
 	readonly signal: AbortSignal;
+	/** Another one shows the progress for now. Default: never. */
+	readonly isQuiet?: () => boolean;
 }
 
 /** Every slot has one ready pod that follows this charter, and no other pod is left. */
@@ -28,9 +30,10 @@ export async function waitReady(options: WaitOptions): Promise<void> {
 	const { charter, progress } = options;
 	await look(options, (state) => {
 		const pods = state?.pods ?? [];
-		for (const pod of pods)
+		for (const pod of options.isQuiet?.() ? [] : pods) {
 			if (pod.slot < charter.replicas)
 				progress.slot(pod.slot, stateOf(pod), isAsWanted(pod, charter) ? 'good' : 'plain');
+		}
 		const ready = new Set(pods.filter((pod) => isAsWanted(pod, charter)).map(({ slot }) => slot));
 		if (ready.size === charter.replicas && pods.length === charter.replicas) return undefined;
 		const other = pods.filter((pod) => !isAsWanted(pod, charter));

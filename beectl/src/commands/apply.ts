@@ -1,8 +1,8 @@
 import { signRecord } from '@beemesh/sdk/identity';
-import { placeWorkload } from '../apply/place.ts';
+import { type Placement, type PlaceOptions, placeWorkload } from '../apply/place.ts';
 import { planOf, wantedOf } from '../apply/plan.ts';
 import { bundleFor, charterFor, widOf } from '../apply/records.ts';
-import { waitReady } from '../apply/wait.ts';
+import { type WaitOptions, waitReady } from '../apply/wait.ts';
 import type { Cli, Command } from '../cli/command.ts';
 import { EXIT, Failure } from '../cli/exit.ts';
 import { hostNames, type MeshState, readMesh } from '../host/inventory.ts';
@@ -105,7 +105,9 @@ async function applyAll(workloads: readonly LoadedWorkload[], cli: Cli, options:
 		if (plan.action === 'place') {
 			const bundle = bundleFor(owner, wanted, plan.era, cli.nowMs());
 			charter = bundle.charter.body;
-			await placeWorkload({ ...common, bundle, gen: plan.gen, keepTrying: options.keepTrying, hostName, signal });
+			const placing = { ...common, bundle, gen: plan.gen, keepTrying: options.keepTrying, hostName, signal };
+			if (options.wait) await placeUntilReady(placing, { ...common, charter, untilMs, signal: cli.signal });
+			else throwProblem(await placeWorkload(placing));
 			told = plan.isNew ? 'created' : 'placed again';
 		} else if (plan.action === 'update') {
 			charter = charterFor(owner, wanted, plan.era, cli.nowMs());
@@ -115,9 +117,40 @@ async function applyAll(workloads: readonly LoadedWorkload[], cli: Cli, options:
 			shown.note(`charter of era ${plan.era} given to ${counted(hostsReached, 'host')}`);
 			told = 'configured';
 		}
-		if (options.wait) await waitReady({ ...common, charter, untilMs, signal: cli.signal });
+		if (options.wait && plan.action !== 'place') await waitReady({ ...common, charter, untilMs, signal: cli.signal });
 		return told;
 	}
+}
+
+/**
+ * Places and waits at once: a slot whose first pod failed may long have been healed by the others, and then the rest
+ * of the placement is moot.
+ */
+async function placeUntilReady(place: PlaceOptions, wait: WaitOptions): Promise<void> {
+	const isReady = new AbortController();
+	const stopWaiting = new AbortController();
+	let isPlaced = false;
+	const ready = waitReady({
+		...wait,
+		signal: AbortSignal.any([wait.signal, stopWaiting.signal]),
+		isQuiet: () => !isPlaced,
+	});
+	ready.then(
+		() => isReady.abort(),
+		() => {},
+	);
+	const placement = await placeWorkload({ ...place, signal: AbortSignal.any([place.signal, isReady.signal]) });
+	isPlaced = true;
+	const isHopeless = placement.admitted === 0 || wait.signal.aborted;
+	if (!isReady.signal.aborted && isHopeless && placement.problem !== undefined) {
+		stopWaiting.abort();
+		throw placement.problem;
+	}
+	await ready;
+}
+
+function throwProblem({ problem }: Placement): void {
+	if (problem !== undefined) throw problem;
 }
 
 function currentOf(state: MeshState, wid: string) {

@@ -26,6 +26,8 @@ export interface ScriptedHost extends AsyncDisposable {
 	readonly machineId: MachineId;
 	/** Why no slot is taken; empty: all are. */
 	starveWith: string;
+	/** This many replicas fail after they were admitted; the others heal them in the next generation. */
+	failFirst: number;
 	/** What a placed pod says of itself. */
 	podIsReady: boolean;
 	/** Changes a request for admission before it is signed. */
@@ -46,6 +48,7 @@ export async function startScriptedHost(socket: string, name = 'bee-1'): Promise
 		socket,
 		machineId,
 		starveWith: '',
+		failFirst: 0,
 		podIsReady: true,
 		forge: (csr: Csr) => csr,
 		admissions: [] as AdmitRequest['answer'][],
@@ -93,8 +96,10 @@ export async function startScriptedHost(socket: string, name = 'bee-1'): Promise
 				yield { type: 'outcome', ...at, machineId, outcome: 'failed', reason: answer.reason };
 				continue;
 			}
-			pods.push(podOf(bundle.charter.body, at, csr.replicaId));
-			yield { type: 'outcome', ...at, machineId, outcome: 'deployed' };
+			const failed = host.failFirst-- > 0;
+			pods.push(podOf(bundle.charter.body, failed ? { ...at, gen: at.gen + 1 } : at, csr.replicaId));
+			if (failed) yield { type: 'outcome', ...at, machineId, outcome: 'failed', reason: 'exited with 1' };
+			else yield { type: 'outcome', ...at, machineId, outcome: 'deployed' };
 		}
 	}
 

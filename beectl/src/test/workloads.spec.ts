@@ -173,6 +173,27 @@ describe('beectl against a host', () => {
 		});
 	});
 
+	describe('apply of replicas that do not come up at first', () => {
+		beforeEach(() => {
+			host.failFirst = 1;
+		});
+
+		it('is done when the others have healed them', async () => {
+			const { code, out, err } = await beectl('apply -f - --wait', KV);
+			expect(err).to.contain('statefulset/kv: slot 0 failed on bee-1: exited with 1\n');
+			expect(out).to.equal('statefulset.apps/kv created\n');
+			expect(code).to.equal(0);
+		});
+
+		it('fails without --wait, and says that the rest runs', async () => {
+			const { code, err } = await beectl('apply -f -', KV);
+			expect(code).to.equal(1);
+			expect(err).to.contain(
+				'1 of 3 replicas not placed:\n  slot 0: failed on bee-1: exited with 1\n  What runs goes on; see `beectl describe statefulset kv`\n',
+			);
+		});
+	});
+
 	describe('get and describe', () => {
 		beforeEach(async () => {
 			await beectl('apply -f -', `${KV}---${manifest('Deployment', 'web', 2)}`);
