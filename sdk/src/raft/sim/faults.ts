@@ -23,15 +23,33 @@ export class Faults {
 	readonly #components: FaultComponents;
 	/** Some runs have a fault every few messages, others let the group settle in between. */
 	readonly #gapMs: number;
+	/** Some runs strike at leaders just when they have been elected (figure 8). */
+	readonly #isHasty: boolean;
 	#isOver = false;
 
 	constructor(components: FaultComponents) {
 		this.#components = components;
 		this.#gapMs = components.random.pick([25, 60, 120]);
+		this.#isHasty = components.random.chance(0.4);
 	}
 
 	start(): void {
 		this.#next();
+	}
+
+	elected(id: MemberId): void {
+		const { random, schedule, processes } = this.#components;
+		const leader = processes.get(id);
+		if (this.#isOver || !this.#isHasty || leader === undefined || random.chance(0.3)) return;
+		schedule.after(random() * 12, () => {
+			if (this.#isOver) return;
+			if (random.chance(0.5)) this.#crash([leader]);
+			else this.#split([leader, ...random.shuffle(this.#others(leader))], random.int(1, 2));
+		});
+	}
+
+	#others(process: Process): Process[] {
+		return [...this.#components.processes.values()].filter((other) => other !== process);
 	}
 
 	#next(): void {
@@ -66,9 +84,9 @@ export class Faults {
 			() => this.#crash(random.shuffle(all).slice(0, random.int(1, all.length))),
 			() => victim.pause(random.int(20, 600)),
 			() => this.#split(random.shuffle(all), random.int(1, all.length - 1)),
-			() => this.#split([victim, ...all.filter((process) => process !== victim)], 1),
-			() => this.#split([victim, ...random.shuffle(all.filter((process) => process !== victim))], 2),
-			() => this.#splitOffNewcomers(victim, all),
+			() => this.#split([victim, ...this.#others(victim)], 1),
+			() => this.#split([victim, ...random.shuffle(this.#others(victim))], 2),
+			() => this.#splitOffNewcomers(victim),
 			() => this.#oneWay(victim, all),
 			() => network.heal(),
 			() => network.heal(),
@@ -118,9 +136,9 @@ export class Faults {
 	}
 
 	/** One member with the newest ones against the others: where the halves of a joint state would drift apart. */
-	#splitOffNewcomers(victim: Process, all: readonly Process[]): void {
-		const newest = all.filter((process) => process !== victim).sort((a, b) => b.id - a.id);
-		this.#split([victim, ...newest], this.#components.random.int(2, Math.max(2, all.length - 3)));
+	#splitOffNewcomers(victim: Process): void {
+		const newest = this.#others(victim).sort((a, b) => b.id - a.id);
+		this.#split([victim, ...newest], this.#components.random.int(2, Math.max(2, newest.length - 2)));
 	}
 
 	#oneWay(victim: Process, all: readonly Process[]): void {
@@ -155,7 +173,7 @@ export class Faults {
 
 	#reconfigure(leader: Process | undefined): void {
 		if (leader?.node === undefined) return;
-		const { random } = this.#components;
+		const { random, schedule } = this.#components;
 		const { confState } = leader.node.status();
 		if (confState.votersOutgoing.length > 0) {
 			leader.reconfigure(LEAVE_JOINT);
@@ -165,6 +183,7 @@ export class Faults {
 		if (random.chance(0.2)) changes.push(this.#change(confState));
 		const transition = random.pick(['auto', 'auto', 'joint-implicit', 'joint-explicit'] as const);
 		leader.reconfigure({ transition, changes, context: NO_CONTEXT });
+		if (random.chance(0.5)) schedule.after(random() * 40, () => this.#isOver || this.#splitOffNewcomers(leader));
 	}
 
 	/** Another set of three to five voters, however little it has in common with the old one. */

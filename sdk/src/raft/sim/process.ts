@@ -50,6 +50,7 @@ export interface ProcessComponents {
 	readonly send: (packet: Packet) => boolean;
 	readonly createNode: (options: RaftOptions) => RaftNode;
 	readonly stepped: () => void;
+	readonly elected: (id: MemberId) => void;
 	/** The same for all members of a run. */
 	readonly settings: Partial<RaftOptions>;
 	/** Planted bugs, see `mutants.ts`. */
@@ -261,7 +262,10 @@ export class Process {
 		if (effects.persist !== undefined) this.#persist(effects.persist);
 		if (effects.leadership !== undefined) {
 			this.#isLeader = effects.leadership.role === 'leader';
-			if (this.#isLeader) checkers.led(this.id, this.#hardState.term, this.#log);
+			if (this.#isLeader) {
+				checkers.led(this.id, this.#hardState.term, this.#log);
+				this.#components.elected(this.id);
+			}
 		}
 		if (effects.apply.length > 0) {
 			for (const entry of effects.apply) checkers.applied(this.id, entry);

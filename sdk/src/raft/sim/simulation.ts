@@ -73,6 +73,7 @@ class Simulation {
 	readonly #network: Network<Packet>;
 	readonly #history: Call[] = [];
 	readonly #settings: Partial<RaftOptions>;
+	#faults: Faults | undefined;
 	#steps = 0;
 
 	constructor(options: SimulationOptions) {
@@ -146,6 +147,7 @@ class Simulation {
 			stepped: () => {
 				this.#steps += 1;
 			},
+			elected: (leader) => this.#faults?.elected(leader),
 			repliesBeforePersist,
 			forgetsVote,
 		});
@@ -195,6 +197,7 @@ class Simulation {
 				return process;
 			},
 		});
+		this.#faults = faults;
 		faults.start();
 		return faults;
 	}
