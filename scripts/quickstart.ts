@@ -10,7 +10,7 @@ import { createBeectl } from './quickstart/beectl.ts';
 import { check } from './quickstart/check.ts';
 import { type Host, type HostSettings, startHost } from './quickstart/hosts.ts';
 import { claimRunDir, endEverything, RUN_DIR } from './quickstart/processes.ts';
-import { podmanSettings, processSettings } from './quickstart/runtimes.ts';
+import { processSettings } from './quickstart/runtimes.ts';
 
 const HELP = `npm run quickstart -- [options]
 
@@ -19,7 +19,6 @@ Ctrl-C stops and cleans up everything.
 
   --check           do it without a person: write through the page, kill the leader's host, prove that nothing is
                     lost and everything runs again; ends with one JSON line
-  --runtime NAME    process (default: plain processes, nothing to install) or podman (containers)
   --hosts N         number of hosts, 2 to 16 (default 3)
   --help
 `;
@@ -28,7 +27,6 @@ const root = join(import.meta.dirname, '..');
 const { values } = parseArgs({
 	options: {
 		check: { type: 'boolean', default: false },
-		runtime: { type: 'string', default: 'process' },
 		hosts: { type: 'string', default: '3' },
 		help: { type: 'boolean', default: false },
 	},
@@ -39,7 +37,6 @@ if (values.help) {
 }
 const hostCount = Number(values.hosts);
 if (!Number.isInteger(hostCount) || hostCount < 2 || hostCount > 16) usage('--hosts takes a whole number from 2 to 16');
-if (values.runtime !== 'process' && values.runtime !== 'podman') usage('--runtime is process or podman');
 
 const say = (text: string): void => {
 	process.stderr.write(`${text}\n`);
@@ -75,10 +72,10 @@ async function quickstart(): Promise<void> {
 	const settings: HostSettings = {
 		node,
 		main: join(root, 'hostd/dist/bundle/main.mjs'),
-		...(values.runtime === 'podman' ? await podmanSettings(root, say) : processSettings(root, node)),
+		...processSettings(root, node),
 	};
 
-	step(`Starting ${hostCount} hosts (${values.runtime} runtime)`);
+	step(`Starting ${hostCount} hosts (process runtime)`);
 	const first = await startHost('host-1', [], settings);
 	const others = Array.from({ length: hostCount - 1 }, (_, i) => startHost(`host-${i + 2}`, [first.address], settings));
 	const hosts: Host[] = [first, ...(await Promise.all(others))];

@@ -6,10 +6,20 @@
 import { MeshError } from '@beemesh/sdk/errors';
 import { openMachineRecord, requireFresh, sha256 } from '@beemesh/sdk/identity';
 import type { HelloExchange } from '@beemesh/sdk/streams';
-import { decodeRecord, encodeRecord, envelopeSchema, type MachineId, type Presence } from '@beemesh/sdk/wire';
+import {
+	decodeRecord,
+	encodeRecord,
+	envelopeSchema,
+	type MachineId,
+	machineIdSchema,
+	type Presence,
+	timeMs,
+} from '@beemesh/sdk/wire';
 import * as v from 'valibot';
 
 const helloSchema = v.strictObject({ mesh: v.string(), presence: envelopeSchema });
+
+const claimSchema = v.object({ machineId: machineIdSchema, seq: timeMs });
 
 /** What a session knows of the host at its other end. */
 export interface MachinePrincipal {
@@ -29,6 +39,14 @@ export function openPresence(envelope: Uint8Array, nowMs: number): Presence {
 	// A goodbye ends with the moment that it was said, so its expiry is no objection.
 	requireFresh('the presence', { ts: body.ts }, nowMs);
 	return body;
+}
+
+/** Which presence this claims to be, unverified: machine and sequence number. Throws `invalid_input`. */
+export function peekPresence(envelope: Uint8Array): { readonly machineId: MachineId; readonly seq: number } {
+	const outer = decodeRecord(envelope) as { readonly b?: unknown } | null;
+	const inner = outer?.b instanceof Uint8Array ? v.safeParse(claimSchema, decodeRecord(outer.b)) : undefined;
+	if (inner?.success !== true) throw new MeshError('invalid_input', 'not a presence');
+	return inner.output;
 }
 
 export function createHello(options: {

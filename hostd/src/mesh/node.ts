@@ -11,7 +11,7 @@ import { Announcer, type PresenceSource } from './announcer.ts';
 import { type Alarm, type Clock, createAlarm } from './clock.ts';
 import { Connector } from './connector.ts';
 import { createPresenceTable, type HostEvent } from './core/presence.ts';
-import { createHello, type MachinePrincipal, meshHash, openPresence } from './hello.ts';
+import { createHello, type MachinePrincipal, meshHash, openPresence, peekPresence } from './hello.ts';
 import { type Lease, LEASE_TTL_MS, leaseKey, openLease, providerKey, signLease } from './lease.ts';
 import type { Dht, Gossip, GossipHandler, Verdict } from './ports.ts';
 
@@ -208,9 +208,9 @@ class Node implements MeshNode {
 		const { machineId, envelope } = session.principal;
 		this.#options.logger.debug('session with host', { machineId });
 		const events = this.#accept(session.principal.presence, envelope);
-		// Introduce everybody to each other at once; gossip would take until its next round.
-		for (const known of this.#table.envelopes()) if (known !== envelope) session.notify(PRESENCE_CHANNEL, known);
 		if (events?.some(({ type }) => type === 'up')) {
+			// New to us, so its part of the mesh may be too: introduce everybody to each other now, gossip takes seconds.
+			for (const known of this.#table.envelopes()) if (known !== envelope) session.notify(PRESENCE_CHANNEL, known);
 			for (const other of this.rpc.sessions()) if (other !== session) other.notify(PRESENCE_CHANNEL, envelope);
 		}
 		session.onClose((error) => {
@@ -226,6 +226,8 @@ class Node implements MeshNode {
 		if (this.#closed) return 'ignore';
 		let presence: Presence;
 		try {
+			const claim = peekPresence(envelope);
+			if (claim.machineId === this.machineId || !this.#table.isNews(claim.machineId, claim.seq)) return 'ignore';
 			presence = openPresence(envelope, this.#options.clock.nowMs());
 		} catch (error) {
 			this.#options.logger.debug('presence refused', { error });

@@ -164,6 +164,7 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 				hasLeader: () => this.leader !== NONE,
 				ask: (id) => this.driver.absorb({ type: 'read-index', id }),
 				appliedIndex: () => this.replica.appliedIndex,
+				isDiskFull: () => this.driver.isDiskFull,
 				needsSweep: () => this.needsSweep(),
 			},
 			config,
@@ -182,6 +183,10 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 		{ id = '', signal }: { readonly id?: string; readonly signal?: AbortSignal } = {},
 	): Promise<R> {
 		this.refuseIfEnded();
+		if (this.driver.isDiskFull) {
+			// Results are seen by applying, and this replica applies what its disk holds.
+			throw new MeshError('disk_full', `the log of group ${this.options.name} has no room on this replica: free space, or ask another`);
+		}
 		const payload = packValue(await this.validated(command));
 		const { entryBytesMax } = this.config;
 		if (payload.length > entryBytesMax) {

@@ -20,6 +20,7 @@ export interface ReadRoutes {
 	/** To the local core; the result comes back by `id`. */
 	ask(id: number): void;
 	appliedIndex(): number;
+	isDiskFull(): boolean;
 	needsSweep(): void;
 }
 
@@ -104,10 +105,9 @@ export class Reads {
 		const nowMs = this.clock.nowMs();
 		const { quorumWaitMs, callTimeoutMs } = this.config;
 		for (const waiting of this.all()) {
-			const limitMs = this.routes.hasLeader() ? callTimeoutMs : quorumWaitMs;
-			if (nowMs - waiting.createdMs < limitMs) continue;
-			const message = 'no majority of the group confirmed the read; try again when it is back, or read stale';
-			this.end(waiting, new MeshError('no_quorum', message));
+			const isFull = this.routes.isDiskFull();
+			const limitMs = this.routes.hasLeader() && !isFull ? callTimeoutMs : quorumWaitMs;
+			if (nowMs - waiting.createdMs >= limitMs) this.end(waiting, isFull ? DISK_FULL() : NO_QUORUM());
 		}
 		this.leadershipChanged();
 	}
@@ -137,6 +137,12 @@ export class Reads {
 		waiting.fail(error);
 	}
 }
+
+const NO_QUORUM = (): MeshError =>
+	new MeshError('no_quorum', 'no majority of the group confirmed the read; try again when it is back, or read stale');
+
+const DISK_FULL = (): MeshError =>
+	new MeshError('disk_full', 'this replica cannot catch up, because its log has no room: free space, or ask another');
 
 function cancelled(signal: AbortSignal): MeshError {
 	return new MeshError('cancelled', 'the read was cancelled by its caller', { applied: 'no', cause: signal.reason });

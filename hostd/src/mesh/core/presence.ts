@@ -34,6 +34,8 @@ interface Entry {
 }
 
 export interface PresenceTable {
+	/** Whether a presence says something new: asked before its signature is checked, for most are old news. */
+	isNews(machineId: MachineId, seq: number): boolean;
 	/** Takes a verified presence. Undefined when it is not newer than what is known. */
 	accept(presence: Presence, envelope: Uint8Array, nowMs: number): readonly HostEvent[] | undefined;
 	/** Its session is gone: drop it now, TTL or not. */
@@ -51,6 +53,7 @@ export function createPresenceTable(config: PresenceConfig = DEFAULT_PRESENCE): 
 	const live = (): Entry[] => [...entries.values()].filter(({ goneAtMs }) => goneAtMs === undefined);
 
 	return {
+		isNews: (machineId, seq) => seq > (entries.get(machineId)?.presence.seq ?? -1),
 		accept(presence, envelope, nowMs) {
 			const known = entries.get(presence.machineId);
 			if (known !== undefined && presence.seq <= known.presence.seq) return undefined;

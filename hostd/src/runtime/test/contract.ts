@@ -25,9 +25,22 @@ async function refusal(promise: Promise<unknown>, code: MeshCode): Promise<Error
 	throw new Error(`expected a refusal with code ${code}`);
 }
 
+/** Defines a test, or says why this runtime has none. */
+function unless(reason: string | undefined, title: string, test: () => Promise<void>): void {
+	if (reason === undefined) it(title, test);
+	else before(() => console.log(`      not run: ${title}: ${reason}`));
+}
+
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('utf8').trim();
 
-export function runtimeContract(name: string, makeHarness: () => Promise<RuntimeHarness>): void {
+/** What a runtime does not have; each is told with its reason, and its tests are not run for it. */
+export interface Absent {
+	readonly installation?: string;
+	readonly network?: string;
+	readonly memoryLimit?: string;
+}
+
+export function runtimeContract(name: string, makeHarness: () => Promise<RuntimeHarness>, absent: Absent = {}): void {
 	describe(`${name} runtime keeps the contract`, function () {
 		this.timeout(60_000);
 		let harness: RuntimeHarness;
@@ -53,12 +66,9 @@ export function runtimeContract(name: string, makeHarness: () => Promise<Runtime
 			expect(await runtime.check()).to.match(/[0-9]/);
 		});
 
-		it('says what to install when it cannot be used', async function () {
+		unless(absent.installation, 'says what to install when it cannot be used', async () => {
 			const unusable = harness.unusable?.();
-			if (!unusable) {
-				console.log(`      skipped: the ${name} runtime has nothing to install`);
-				return this.skip();
-			}
+			if (!unusable) throw new Error('the harness offers no unusable runtime');
 			const error = await refusal(unusable.check(), 'unavailable');
 			expect(error.message).to.include('apt-get install podman').and.to.include('--runtime process');
 			await unusable[Symbol.asyncDispose]();
@@ -264,11 +274,8 @@ export function runtimeContract(name: string, makeHarness: () => Promise<Runtime
 				await runtime.start(spec);
 			});
 
-			it('kills for memory above the limit, and says so', async function () {
-				if (!runtime.capabilities.enforcesMemoryLimit) {
-					console.log(`      skipped: the ${name} runtime enforces no memory limit`);
-					return this.skip();
-				}
+			unless(absent.memoryLimit, 'kills for memory above the limit, and says so', async () => {
+				expect(runtime.capabilities.enforcesMemoryLimit).to.equal(true);
 				const spec = pods.make(harness, ['eat'], { container: { resources: { limits: { memory: '32Mi' } } } });
 				const event = await runToExit(runtime, spec);
 				expect(event).to.include({ exitCode: 137, reason: 'OOMKilled' });
@@ -400,11 +407,8 @@ export function runtimeContract(name: string, makeHarness: () => Promise<Runtime
 		});
 
 		describe('ports', () => {
-			it("publishes a container's port on the host", async function () {
-				if (!harness.serve) {
-					console.log(`      skipped: the ${name} runtime has no network`);
-					return this.skip();
-				}
+			unless(absent.network, "publishes a container's port on the host", async () => {
+				if (!harness.serve) throw new Error('the harness offers no server');
 				const host = await freePort();
 				const port = runtime.capabilities.isolatesNetwork ? 7000 : host;
 				const spec = pods.make(harness, ['idle'], {
@@ -417,11 +421,8 @@ export function runtimeContract(name: string, makeHarness: () => Promise<Runtime
 				expect(await greeting(host)).to.equal('hello');
 			});
 
-			it('refuses a port that is taken and leaves nothing behind', async function () {
-				if (!harness.serve) {
-					console.log(`      skipped: the ${name} runtime has no network`);
-					return this.skip();
-				}
+			unless(absent.network, 'refuses a port that is taken and leaves nothing behind', async () => {
+				if (!harness.serve) throw new Error('the harness offers no server');
 				const host = await freePort();
 				const ports = [published(host, host)];
 				await runtime.start(pods.make(harness, ['idle'], { container: harness.serve(host), start: { ports } }));

@@ -1,6 +1,7 @@
 /** The memory runtime under the contract of all runtimes. Its probe is a function with the verbs of `probe.sh`. */
 import { MemoryMachine, MemoryRuntime, type ProgramContext } from '../memory/index.ts';
 import { runtimeContract } from './contract.ts';
+import type { RuntimeHarness } from './harness.ts';
 
 function aborted(signal: AbortSignal): Promise<void> {
 	return new Promise((resolve) => {
@@ -46,7 +47,7 @@ async function probe(context: ProgramContext): Promise<number> {
 	}
 }
 
-runtimeContract('memory', async () => {
+async function memoryHarness(): Promise<RuntimeHarness> {
 	const machine = new MemoryMachine();
 	const image = 'localhost/beemesh/probe:1';
 	return {
@@ -55,4 +56,10 @@ runtimeContract('memory', async () => {
 		probe: (...args) => ({ command: ['/bin/probe'], args }),
 		close: async () => undefined,
 	};
+}
+
+runtimeContract('memory', memoryHarness, {
+	installation: 'it is built in',
+	network: 'its programs are functions without sockets',
+	memoryLimit: 'its programs share the memory of the test',
 });

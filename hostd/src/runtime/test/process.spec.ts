@@ -29,7 +29,7 @@ async function processHarness(): Promise<RuntimeHarness & { readonly stateDir: s
 	};
 }
 
-runtimeContract('process', processHarness);
+runtimeContract('process', processHarness, { installation: 'it is built in' });
 
 describe('process runtime on its own', function () {
 	this.timeout(60_000);

@@ -1,0 +1,272 @@
+import { createKeyPair } from '@beemesh/sdk/identity';
+import { MeshError } from '@beemesh/sdk/errors';
+import type { Award } from '@beemesh/sdk/wire';
+import { expect } from 'chai';
+import { afterEach, describe, it } from 'mocha';
+import { type Cluster, startCluster } from './cluster.ts';
+import { admissionOf, createWorkload, ofType, placeAndAdmit } from './workload.ts';
+
+describe('scheduler in a mesh in memory', function () {
+	this.timeout(30_000);
+	let cluster: Cluster | undefined;
+
+	afterEach(async () => {
+		await cluster?.[Symbol.asyncDispose]();
+		cluster = undefined;
+	});
+
+	async function start(...args: Parameters<typeof startCluster>) {
+		cluster = await startCluster(...args);
+		const [first, second, third] = cluster.hosts;
+		return { hosts: cluster.hosts, network: cluster.network, first: first as NonNullable<typeof first>, second, third };
+	}
+
+	it('is complete with 32 hosts, and places 32 slots one per host', async () => {
+		const { hosts, first } = await start(32);
+		const workload = createWorkload();
+		const events = await placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 32));
+		const outcomes = ofType(events, 'outcome');
+		expect(outcomes.map(({ outcome }) => outcome)).to.deep.equal(Array(32).fill('deployed'));
+		expect(new Set(outcomes.map(({ machineId }) => machineId)).size).to.equal(32);
+		for (const host of hosts) {
+			expect(host.pods.size).to.equal(1);
+			expect(host.resources.usage().running.cpuMillis).to.equal(100);
+		}
+	});
+
+	it('places 40 workloads from all sides at once, and promises nothing twice', async () => {
+		const { hosts } = await start(32, { capacity: { memoryBytes: 8 * 1024 } });
+		const placed = await Promise.all(
+			Array.from({ length: 40 }, (_, i) => {
+				const host = hosts[i % hosts.length] as (typeof hosts)[number];
+				const workload = createWorkload(`web-${i}`);
+				return placeAndAdmit(host.scheduler, workload, workload.request(host.machineId, 3, {}, true));
+			}),
+		);
+		for (const events of placed) {
+			expect(ofType(events, 'outcome').map(({ slot, outcome }) => `${slot} ${outcome}`).sort()).to.deep.equal([
+				'0 deployed',
+				'1 deployed',
+				'2 deployed',
+			]);
+		}
+		expect(hosts.reduce((sum, { pods }) => sum + pods.size, 0)).to.equal(120);
+		for (const { resources, pods } of hosts) {
+			expect(resources.usage().running.memoryBytes).to.equal(pods.size * 1024);
+			expect(pods.size).to.be.at.most(8);
+		}
+	});
+
+	it('obeys the nodeSelector', async () => {
+		const { hosts, first } = await start(6);
+		const workload = createWorkload();
+		await placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 3, { nodeSelector: { parity: 'odd' } }));
+		expect(hosts.map(({ pods }) => pods.size)).to.deep.equal([0, 1, 0, 1, 0, 1]);
+	});
+
+	it('says which requirement nobody met, and ends', async () => {
+		const { first } = await start(3);
+		const workload = createWorkload();
+		const resources = { cpuMillis: 100, memoryBytes: 900 * 2 ** 30, diskBytes: 0 };
+		const events = await placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 1, { resources }));
+		expect(events.at(-1)).to.deep.equal({
+			type: 'starved',
+			slots: [{ slot: 0, gen: 1 }],
+			hostsAsked: 3,
+			reasons: [{ requirement: 'memory: needs 900Gi, 64Ki free', hosts: 3 }],
+		});
+	});
+
+	it('keeps trying when asked to, until there is room', async () => {
+		const { first } = await start(1, { capacity: { memoryBytes: 0 } });
+		const workload = createWorkload();
+		let starved = 0;
+		const events = await placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 1, {}, true), {
+			onEvent(event) {
+				if (event.type !== 'starved') return;
+				starved++;
+				first.resources.setAllocatable({ cpuMillis: 1_000, memoryBytes: 4_096, diskBytes: 0 });
+			},
+		});
+		expect(starved).to.equal(1);
+		expect(ofType(events, 'outcome')[0]?.outcome).to.equal('deployed');
+		expect(new Set(ofType(events, 'tendered').map(({ tenderId }) => tenderId)).size).to.equal(2);
+	});
+
+	it('reports why a deployment failed, and gives its resources back', async () => {
+		const { first } = await start(1, {
+			deploy: async () => {
+				throw new MeshError('not_found', 'ImagePull: no image nginx:nope');
+			},
+		});
+		const workload = createWorkload();
+		const events = await placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 1));
+		expect(ofType(events, 'outcome')[0]).to.include({ outcome: 'failed', reason: 'ImagePull: no image nginx:nope' });
+		expect(first.resources.free()).to.deep.equal(first.resources.allocatable());
+	});
+
+	it('cancels unadmitted deployments on every host when the client goes', async () => {
+		const started = Promise.withResolvers<void>();
+		const aborted: string[] = [];
+		const over = Promise.withResolvers<void>();
+		let count = 0;
+		const { first, hosts } = await start(3, {
+			deploy: (award, _opened, signal) =>
+				new Promise((_, reject) => {
+					if (++count === 3) started.resolve();
+					signal.addEventListener('abort', () => {
+						aborted.push(award.awardId);
+						reject(signal.reason);
+						if (aborted.length === 3) over.resolve();
+					});
+				}),
+		});
+		const workload = createWorkload();
+		const client = new AbortController();
+		const placing = placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 3), { signal: client.signal });
+		await started.promise;
+		client.abort();
+		const events = await placing;
+		expect(ofType(events, 'outcome').map(({ outcome }) => outcome)).to.deep.equal(['cancelled', 'cancelled', 'cancelled']);
+		await over.promise;
+		for (const { resources } of hosts) expect(resources.usage().leased.cpuMillis).to.equal(0);
+	});
+
+	it('gives a slot up when its host is lost while it deploys', async () => {
+		const { hosts, first, network } = await start(3, { deploy: () => new Promise(() => undefined), requester: { hostLossGraceMs: 500 } });
+		const workload = createWorkload();
+		const tender = workload.tender(first.machineId, [{ slot: 0, gen: 1 }]);
+		const request = {
+			tender: workload.sign({ ...tender, avoid: { hard: [first.machineId], soft: [] } }),
+			bundle: workload.bundle,
+			keepTrying: false,
+		};
+		const events = await placeAndAdmit(first.scheduler, workload, request, {
+			onEvent(event) {
+				if (event.type === 'accepted') network.crash(event.machineId);
+			},
+		});
+		expect(ofType(events, 'outcome')[0]).to.include({ outcome: 'failed', reason: 'the host was lost while it deployed' });
+		expect(hosts).to.have.length(3);
+	});
+
+	describe('admission', () => {
+		async function awaiting() {
+			const awarded = Promise.withResolvers<Award>();
+			const { first } = await start(1, {
+				deploy: (award, _opened, signal) =>
+					new Promise((_, reject) => {
+						awarded.resolve(award);
+						signal.addEventListener('abort', () => reject(signal.reason));
+					}),
+			});
+			const workload = createWorkload();
+			const client = new AbortController();
+			const placing = placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 1), { signal: client.signal });
+			const award = await awarded.promise;
+			const ask = (replica = createKeyPair()) => {
+				const { csr, statement } = admissionOf(award, first.key, replica);
+				return { awardId: award.awardId, requester: award.requester, csr, statement };
+			};
+			const stop = async () => {
+				client.abort();
+				return placing;
+			};
+			return { first, workload, award, ask, stop };
+		}
+		const never = new AbortController().signal;
+		const failure = (promise: Promise<unknown>): Promise<MeshError> =>
+			promise.then(() => expect.fail('it was not refused'), (error: MeshError) => error);
+
+		it('gives the same certificate to the same request, asked of the client once', async () => {
+			const { first, ask, stop } = await awaiting();
+			const question = ask();
+			const [a, b] = await Promise.all([1, 2].map(() => first.scheduler.requestAdmission(question, never)));
+			expect(a?.cert).to.deep.equal(b?.cert);
+			expect((await first.scheduler.requestAdmission(question, never)).cert).to.deep.equal(a?.cert);
+			expect(ofType(await stop(), 'csr')).to.have.length(1);
+		});
+
+		it('refuses another request on the same award', async () => {
+			const { first, ask, stop } = await awaiting();
+			await first.scheduler.requestAdmission(ask(), never);
+			expect((await failure(first.scheduler.requestAdmission(ask(), never))).code).to.equal('conflict');
+			await stop();
+		});
+
+		it('refuses a request for another slot, by another host, or on an unknown award', async () => {
+			const { first, award, stop } = await awaiting();
+			const asked = (changed: Partial<Award>, key = first.key) => {
+				const { csr, statement } = admissionOf({ ...award, ...changed }, key);
+				return failure(
+					first.scheduler.requestAdmission({ awardId: changed.awardId ?? award.awardId, requester: award.requester, csr, statement }, never),
+				);
+			};
+			expect((await asked({ slot: 7 })).code).to.equal('unauthorized');
+			expect((await asked({ gen: 2 })).code).to.equal('unauthorized');
+			expect((await asked({}, createKeyPair())).code).to.equal('unauthorized');
+			expect((await asked({ awardId: '0'.repeat(26) })).code).to.equal('conflict');
+			expect(ofType(await stop(), 'csr')).to.have.length(0);
+		});
+
+		it('takes no certificate of another key', async () => {
+			const { first, award, stop } = await awaiting();
+			const forged = createWorkload('web').bundle.grant;
+			const refused = await failure(
+				first.scheduler.admit({
+					awardId: award.awardId,
+					csrCid: 'csr-cid-unknown' as never,
+					answer: { admitted: true, cert: forged, members: [], foundingSlots: 0 },
+				}),
+			);
+			expect(['invalid_input', 'unauthorized']).to.include(refused.code);
+			await stop();
+		});
+	});
+
+	describe('bad input', () => {
+		it('is refused by every check, with nothing asked and nothing changed', async () => {
+			const { hosts, first } = await start(2);
+			const workload = createWorkload('web', 3);
+			const other = createWorkload('other');
+			const body = () => workload.tender(first.machineId, [{ slot: 0, gen: 1 }]);
+			const flipped = workload.sign(body());
+			flipped[flipped.byteLength - 1] = (flipped.at(-1) as number) ^ 1;
+			const hourAgo = Date.now() - 3_600_000;
+			const many = Array.from({ length: 4 }, (_, slot) => ({ slot, gen: 1 }));
+			const cases: [string, Uint8Array, string][] = [
+				['a forged signature', flipped, 'unauthorized'],
+				['a key that was not granted', workload.sign(body(), createKeyPair()), 'unauthorized'],
+				['another workload’s grant', workload.sign({ ...body(), grant: other.bundle.grant }), 'invalid_input'],
+				['an expired tender', workload.sign({ ...body(), exp: Date.now() - 1 }), 'unauthorized'],
+				['an old tender', workload.sign({ ...body(), ts: hourAgo }), 'unauthorized'],
+				['more than the quota', workload.sign(workload.tender(first.machineId, many)), 'unauthorized'],
+				['a slot twice', workload.sign({ ...body(), slots: [many[0], many[0]] as never }), 'invalid_input'],
+				['another requester', workload.sign({ ...body(), requester: hosts[1]?.machineId as never }), 'invalid_input'],
+				['noise', new Uint8Array([1, 2, 3]), 'invalid_input'],
+			];
+			for (const [name, tender, code] of cases) {
+				const events = first.scheduler.place({ tender, bundle: workload.bundle, keepTrying: false }, new AbortController().signal);
+				const error = await Array.fromAsync(events).then(() => undefined, (thrown: MeshError) => thrown);
+				expect(error?.code, name).to.equal(code);
+			}
+			for (const { resources, pods } of hosts) {
+				expect(resources.free()).to.deep.equal(resources.allocatable());
+				expect(pods.size).to.equal(0);
+			}
+			// A good one after all those is served: none of them spent its rate or nonce.
+			const events = await placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 1));
+			expect(ofType(events, 'outcome')[0]?.outcome).to.equal('deployed');
+		});
+
+		it('refuses a tender that was used before', async () => {
+			const { first } = await start(1);
+			const workload = createWorkload();
+			const request = workload.request(first.machineId, 1);
+			await placeAndAdmit(first.scheduler, workload, request);
+			const again = await placeAndAdmit(first.scheduler, workload, request).then(() => undefined, (error: MeshError) => error);
+			expect(again?.code).to.equal('conflict');
+			expect(first.pods.size).to.equal(1);
+		});
+	});
+});

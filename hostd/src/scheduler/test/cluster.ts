@@ -1,0 +1,151 @@
+/** Hosts in one process on a memory network: real mesh nodes and schedulers; only wire, gossip and DHT are in memory. */
+import { createKeyPair, type KeyPair, peerIdOf } from '@beemesh/sdk/identity';
+import { silentMetrics } from '@beemesh/sdk/telemetry';
+import { createMemoryNetwork, type MemoryNetwork } from '@beemesh/sdk/testing';
+import type { Award, MachineId, Resources } from '@beemesh/sdk/wire';
+import type { Dht, Gossip, GossipHandler, MeshNode } from '../../mesh/index.ts';
+import { systemClock } from '../../mesh/index.ts';
+import { createNode } from '../../mesh/node.ts';
+import { presenceSource, testLogger, whenHosts } from '../../mesh/test/host.ts';
+import { type Accountant, createAccountant } from '../../resources/index.ts';
+import type { Deploy } from '../deployer.ts';
+import { createScheduler, type Scheduler, type SchedulerOptions } from '../index.ts';
+import { admissionOf } from './workload.ts';
+
+export interface SchedulerHost extends AsyncDisposable {
+	readonly machineId: MachineId;
+	readonly key: KeyPair;
+	readonly mesh: MeshNode;
+	readonly resources: Accountant;
+	readonly scheduler: Scheduler;
+	/** Awards whose pods run here. */
+	readonly pods: Set<Award>;
+}
+
+const CAPACITY: Resources = { cpuMillis: 4_000, memoryBytes: 64 * 1024, diskBytes: 2 ** 40 };
+
+/** A scheduler on a mesh node, whose pods do nothing but join. */
+export function startScheduler(
+	mesh: MeshNode,
+	key: KeyPair,
+	options: { readonly capacity?: Partial<Resources>; readonly deploy?: Deploy } & Pick<Partial<SchedulerOptions>, 'requester' | 'bidder'> = {},
+): SchedulerHost {
+	const { capacity, deploy, ...rest } = options;
+	const resources = createAccountant({ ...CAPACITY, ...capacity });
+	const pods = new Set<Award>();
+	const join: Deploy = async (award, _opened, signal) => {
+		await scheduler.requestAdmission(
+			{ awardId: award.awardId, requester: award.requester, ...pick(admissionOf(award, key)) },
+			signal,
+		);
+		pods.add(award);
+	};
+	const scheduler = createScheduler({
+		mesh,
+		resources,
+		signer: key,
+		deploy: deploy ?? join,
+		logger: testLogger(mesh.self().name),
+		metrics: silentMetrics,
+		...rest,
+	});
+	return {
+		machineId: mesh.machineId,
+		key,
+		mesh,
+		resources,
+		scheduler,
+		pods,
+		async [Symbol.asyncDispose]() {
+			await scheduler[Symbol.asyncDispose]();
+			await mesh[Symbol.asyncDispose]();
+		},
+	};
+}
+
+function pick({ csr, statement }: ReturnType<typeof admissionOf>) {
+	return { csr, statement };
+}
+
+export interface Cluster extends AsyncDisposable {
+	readonly network: MemoryNetwork;
+	readonly hosts: readonly SchedulerHost[];
+}
+
+export async function startCluster(size: number, options: Parameters<typeof startScheduler>[2] = {}): Promise<Cluster> {
+	const network = createMemoryNetwork();
+	const hub = createHub();
+	const hosts: SchedulerHost[] = [];
+	for (let i = 0; i < size; i++) {
+		const key = createKeyPair();
+		const machineId = peerIdOf(key.publicKey) as string as MachineId;
+		const first = hosts[0];
+		const name = `host-${i}`;
+		const mesh = createNode({
+			transport: network.join(machineId),
+			gossip: hub.gossip(machineId),
+			dht: hub.dht(machineId),
+			signer: key,
+			mesh: 'test',
+			name,
+			labels: { name, parity: i % 2 === 0 ? 'even' : 'odd' },
+			join: first === undefined ? [] : [`/memory/${first.machineId}/p2p/${first.machineId}`],
+			presence: presenceSource(),
+			logger: testLogger(name),
+			metrics: silentMetrics,
+			clock: systemClock,
+			random: Math.random,
+		});
+		hosts.push(startScheduler(mesh, key, options));
+	}
+	await Promise.all(hosts.map(({ mesh }) => whenHosts(mesh, (present) => present.length === size)));
+	return {
+		network,
+		hosts,
+		async [Symbol.asyncDispose]() {
+			await Promise.all(hosts.map((host) => host[Symbol.asyncDispose]()));
+		},
+	};
+}
+
+/** Gossip as one hub that everybody hears, and a DHT as one table. */
+function createHub(): { gossip(self: MachineId): Gossip; dht(self: MachineId): Dht } {
+	const topics = new Map<string, Map<MachineId, GossipHandler>>();
+	const values = new Map<string, Uint8Array>();
+	const providers = new Map<string, Set<MachineId>>();
+	const nameOf = (key: Uint8Array): string => Buffer.from(key).toString('hex');
+	return {
+		gossip: (self) => ({
+			async publish(topic, data) {
+				await Promise.resolve();
+				const reached = new Set<MachineId>();
+				for (const [machineId, handler] of topics.get(topic) ?? []) {
+					if (machineId === self) continue;
+					handler(data, self);
+					reached.add(machineId);
+				}
+				return reached;
+			},
+			subscribe(topic, handler) {
+				const handlers = topics.get(topic) ?? new Map<MachineId, GossipHandler>();
+				topics.set(topic, handlers);
+				handlers.set(self, handler);
+				return { [Symbol.dispose]: () => void handlers.delete(self) };
+			},
+		}),
+		dht: (self) => ({
+			async provide(key) {
+				const set = providers.get(nameOf(key)) ?? new Set<MachineId>();
+				providers.set(nameOf(key), set.add(self));
+			},
+			async unprovide(key) {
+				providers.get(nameOf(key))?.delete(self);
+			},
+			findProviders: async (key) => [...(providers.get(nameOf(key)) ?? [])].filter((machineId) => machineId !== self),
+			async put(key, value) {
+				values.set(key, value);
+			},
+			get: async (key) => values.get(key),
+		}),
+	};
+}

@@ -1,0 +1,154 @@
+/** A workload with its owner's real signatures, and a client that places it and admits its replicas. */
+import { randomBytes } from 'node:crypto';
+import type { PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
+import {
+	certify,
+	createKeyPair,
+	createUlid,
+	encodeManifest,
+	genesisFor,
+	type KeyPair,
+	openAdmission,
+	openRecord,
+	ownerIdOf,
+	peerIdOf,
+	signRecord,
+	signTender,
+	workloadIdOf,
+} from '@beemesh/sdk/identity';
+import type { Award, Bundle, Charter, MachineId, Manifest, ReplicaId, Requirements, SlotGen, Tender, WorkloadId } from '@beemesh/sdk/wire';
+import type { Scheduler } from '../index.ts';
+
+const DAY_MS = 86_400_000;
+
+export interface TestWorkload {
+	readonly wid: WorkloadId;
+	readonly charter: Charter;
+	readonly bundle: Bundle;
+	readonly tenderKey: KeyPair;
+	/** Body of a tender, to be changed by a test before it is signed. */
+	tender(requester: MachineId, slots: readonly SlotGen[], requirements?: Partial<Requirements>): Tender;
+	sign(tender: Tender, key?: KeyPair): Uint8Array;
+	request(requester: MachineId, slotCount: number, requirements?: Partial<Requirements>, keepTrying?: boolean): PlaceRequest;
+}
+
+export function createWorkload(name = 'web', quota = 64): TestWorkload {
+	const owner = createKeyPair();
+	const tenderKey = createKeyPair();
+	const nowMs = Date.now();
+	const genesis = genesisFor(owner.publicKey, 'Deployment', 'default', name);
+	const wid = workloadIdOf(genesis);
+	const ownerId = ownerIdOf(owner.publicKey);
+	const template = { spec: { containers: [{ name: 'main', image: 'image' }] } };
+	const manifest: Manifest = {
+		apiVersion: 'apps/v1',
+		kind: 'Deployment',
+		metadata: { name, namespace: 'default' },
+		spec: { replicas: 3, selector: { matchLabels: {} }, template },
+	} as unknown as Manifest;
+	const { bytes, cid } = encodeManifest(manifest);
+	const charter: Charter = {
+		wid,
+		owner: ownerId,
+		era: 1,
+		kind: 'Deployment',
+		namespace: 'default',
+		name,
+		manifestCid: cid,
+		replicas: 3,
+		deleted: false,
+		nbf: nowMs - 1_000,
+		exp: nowMs + DAY_MS,
+	} as Charter;
+	const grant = signRecord('tender-grant', { wid, owner: ownerId, tenderKey: tenderKey.publicKey, quota, exp: nowMs + DAY_MS }, owner);
+	const bundle: Bundle = {
+		genesis: signRecord('genesis', genesis, owner),
+		charter: signRecord('charter', charter, owner),
+		grant,
+		tenderSecret: tenderKey.seed,
+		manifest: bytes,
+	};
+	const tender: TestWorkload['tender'] = (requester, slots, requirements = {}) => {
+		const ts = Date.now();
+		return {
+			tenderId: createUlid(ts),
+			wid,
+			grant,
+			slots: slots.map(({ slot, gen }) => ({ slot, gen })),
+			manifestCid: cid,
+			requirements: {
+				resources: { cpuMillis: 100, memoryBytes: 1024, diskBytes: 0 },
+				nodeSelector: {},
+				hostPorts: [],
+				images: [],
+				...requirements,
+			},
+			priority: 0,
+			avoid: { hard: [], soft: [] },
+			requester,
+			requesterAddresses: [],
+			ts,
+			nonce: new Uint8Array(randomBytes(16)),
+			exp: ts + 60_000,
+		};
+	};
+	const sign: TestWorkload['sign'] = ({ nonce, ...body }, key = tenderKey) => signTender(body, nonce, key);
+	return {
+		wid,
+		charter,
+		bundle,
+		tenderKey,
+		tender,
+		sign,
+		request(requester, slotCount, requirements, keepTrying = false) {
+			const slots = Array.from({ length: slotCount }, (_, slot) => ({ slot, gen: 1 }));
+			return { tender: sign(tender(requester, slots, requirements)), bundle, keepTrying };
+		},
+	};
+}
+
+/** A replica's request for admission, with its host's statement. */
+export function admissionOf(award: Award, hostKey: KeyPair, replica: KeyPair = createKeyPair()) {
+	const { wid, slot, gen, awardId, manifestCid, machineId } = award;
+	const csrBody = {
+		wid,
+		slot,
+		gen,
+		incarnation: 0,
+		awardId,
+		replicaId: peerIdOf(replica.publicKey) as string as ReplicaId,
+		addresses: [],
+		ts: Date.now(),
+	};
+	const csr = signRecord('csr', csrBody, replica);
+	const csrCid = openRecord('csr', csr).cid;
+	const statement = signRecord('host-statement', { awardId, csrCid, manifestCid, machineId, ts: Date.now() }, hostKey);
+	return { csr, statement, csrCid };
+}
+
+/** What `beectl` does: reads the events, admits whoever asks. */
+export async function placeAndAdmit(
+	scheduler: Scheduler,
+	workload: TestWorkload,
+	request: PlaceRequest,
+	options: { readonly signal?: AbortSignal; readonly onEvent?: (event: PlaceEvent) => void } = {},
+): Promise<PlaceEvent[]> {
+	const events: PlaceEvent[] = [];
+	for await (const event of scheduler.place(request, options.signal ?? new AbortController().signal)) {
+		events.push(event);
+		options.onEvent?.(event);
+		if (event.type !== 'csr') continue;
+		const { csr, machineId } = openAdmission(event.csr, event.statement);
+		const cert = certify(workload.charter, csr.body, machineId, workload.tenderKey, Date.now());
+		await scheduler.admit({
+			awardId: event.awardId,
+			csrCid: csr.cid,
+			answer: { admitted: true, cert, members: [], foundingSlots: 0 },
+		});
+	}
+	return events;
+}
+
+export function ofType<T extends PlaceEvent['type']>(events: readonly PlaceEvent[], type: T): Extract<PlaceEvent, { type: T }>[] {
+	return events.filter((event): event is Extract<PlaceEvent, { type: T }> => event.type === type);
+}
