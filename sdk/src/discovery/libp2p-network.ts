@@ -26,15 +26,7 @@ export const openLibp2pNetwork: OpenNetwork = async (options) => {
 		announce,
 		agentVersion: 'beemesh-replica',
 		services: {
-			// One DHT under one prefix is what `kadDHT` always makes; its declared type is that of a pair of them.
-			dht: kadDHT({
-				protocol: `/beemesh/w/${wid}/kad/1.0.0`,
-				clientMode: false,
-				peerInfoMapper: passthroughMapper,
-				validators: { svc: (key, value) => void readAt(options, key, value) },
-				selectors: { svc: (_key, values) => newestOf(options, values) },
-				providers: { provideValidity: PROVIDE_VALIDITY_S, cleanupInterval: PROVIDE_VALIDITY_S },
-			}) as (components: KadDHTComponents) => SingleKadDHT,
+			dht: dhtService(options),
 		},
 	});
 	return { transport, dht: createWorkloadDht(node.services.dht as SingleKadDHT, wid) };
