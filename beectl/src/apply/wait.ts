@@ -30,16 +30,13 @@ export async function waitReady(options: WaitOptions): Promise<void> {
 	const { charter, progress } = options;
 	await look(options, (state) => {
 		const pods = state?.pods ?? [];
-		for (const pod of options.isQuiet?.() ? [] : pods) {
-			if (pod.slot < charter.replicas)
-				progress.slot(pod.slot, stateOf(pod), isAsWanted(pod, charter) ? 'good' : 'plain');
-		}
+		if (!options.isQuiet?.()) show(progress, pods, (pod) => isAsWanted(pod, charter));
 		const ready = new Set(pods.filter((pod) => isAsWanted(pod, charter)).map(({ slot }) => slot));
 		if (ready.size === charter.replicas && pods.length === charter.replicas) return undefined;
 		const other = pods.filter((pod) => !isAsWanted(pod, charter));
 		return [
 			`${ready.size} of ${counted(charter.replicas, 'replica')} ready`,
-			...other.map((pod) => `  ${pod.name} on ${pod.machineName}: ${stateOf(pod)}`),
+			...other.map((pod) => `  ${pod.name}: ${stateOf(pod)}`),
 		].join('\n');
 	});
 }
@@ -48,9 +45,16 @@ export async function waitReady(options: WaitOptions): Promise<void> {
 export async function waitGone(options: WaitOptions): Promise<void> {
 	await look(options, (state) => {
 		if (state === undefined || state.pods.length === 0) return undefined;
-		for (const pod of state.pods) options.progress.slot(pod.slot, stateOf(pod));
+		show(options.progress, state.pods, () => false);
 		return `${counted(state.pods.length, 'pod')} left: ${state.pods.map(({ name, machineName }) => `${name} on ${machineName}`).join(', ')}`;
 	});
+}
+
+/** One line per slot, however many generations of it are there: the newest first. */
+function show(progress: WorkloadProgress, pods: readonly PodStatus[], isWanted: (pod: PodStatus) => boolean): void {
+	for (const [slot, ofSlot] of Map.groupBy(pods, (pod) => pod.slot)) {
+		progress.slot(slot, ofSlot.map(stateOf).join('; before it: '), ofSlot.every(isWanted) ? 'good' : 'plain');
+	}
 }
 
 /** `missing` says what is still missing, or undefined when nothing is. */

@@ -139,7 +139,7 @@ describe('beectl against a host', () => {
 			const { code, err } = await beectl('apply -f - --wait --timeout 300ms', KV);
 			expect(code).to.equal(4);
 			expect(err).to.contain(
-				'timed out; it goes on without us. 0 of 3 replicas ready\n  kv-0 on bee-1: CrashLoopBackOff, not ready, on bee-1',
+				'timed out; it goes on without us. 0 of 3 replicas ready\n  kv-0: CrashLoopBackOff, not ready, on bee-1',
 			);
 		});
 
