@@ -185,7 +185,10 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 		this.refuseIfEnded();
 		if (this.driver.isDiskFull) {
 			// Results are seen by applying, and this replica applies what its disk holds.
-			throw new MeshError('disk_full', `the log of group ${this.options.name} has no room on this replica: free space, or ask another`);
+			throw new MeshError(
+				'disk_full',
+				`the log of group ${this.options.name} has no room on this replica: free space, or ask another`,
+			);
 		}
 		const payload = packValue(await this.validated(command));
 		const { entryBytesMax } = this.config;

@@ -4,10 +4,10 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Clock } from '../clock.ts';
-import type { MemberId } from '../core/index.ts';
-import type { Group, GroupEvent, Machine, MemberIdentity } from '../group.types.ts';
-import { openGroup } from '../group.ts';
 import type { GroupSettings } from '../config.ts';
+import type { MemberId } from '../core/index.ts';
+import { openGroup } from '../group.ts';
+import type { Group, GroupEvent, Machine, MemberIdentity } from '../group.types.ts';
 import type { GroupLink } from '../link.ts';
 import type { LogStore } from '../storage/log-store.ts';
 import { MemoryMedium, openMemoryLog } from '../storage/memory/memory-log.ts';
@@ -44,7 +44,8 @@ export class VirtualClock implements Clock {
 	fireNext(untilMs: number): boolean {
 		let next: Timer | undefined;
 		for (const timer of this.timers) {
-			if (next === undefined || timer.atMs < next.atMs || (timer.atMs === next.atMs && timer.order < next.order)) next = timer;
+			if (next === undefined || timer.atMs < next.atMs || (timer.atMs === next.atMs && timer.order < next.order))
+				next = timer;
 		}
 		if (next === undefined || next.atMs > untilMs) {
 			this.currentMs = Math.max(this.currentMs, untilMs);
@@ -91,7 +92,8 @@ export class Network {
 				if (!this.filter(self, to, bytes)) return true;
 				const copy = bytes.slice();
 				this.clock.after(this.latencyMs, () => {
-					if (this.isOpen(self, to)) this.receivers.get(to)?.(self, copy);
+					// What a dead process had under way is lost with its connections.
+					if (this.isOpen(self, to) && this.receivers.has(self)) this.receivers.get(to)?.(self, copy);
 				});
 				return true;
 			},
@@ -142,7 +144,9 @@ export const counter: Machine<Counter, StandardSchemaV1<Add>, number> = {
 			vendor: 'test',
 			validate: (value) => {
 				const { add } = value as Add;
-				return typeof add === 'number' ? { value: { add } } : { issues: [{ path: ['add'], message: 'must be a number' }] };
+				return typeof add === 'number'
+					? { value: { add } }
+					: { issues: [{ path: ['add'], message: 'must be a number' }] };
 			},
 		},
 	},
