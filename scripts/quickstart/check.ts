@@ -49,7 +49,8 @@ export async function check(options: {
 	const killedAtMs = performance.now();
 	signal(victim.pid, 'SIGKILL');
 	for (const pod of before.filter(({ machineName }) => machineName === victim.name)) {
-		for (const pid of pod.pids) signal(pid, 'SIGKILL');
+		// A container is a process group (process runtime) or a process that ends its namespace with it (Podman).
+		for (const pid of pod.pids) for (const target of [-pid, pid]) signal(target, 'SIGKILL');
 	}
 
 	const writes = keepWriting(base, killedAtMs, acknowledged);

@@ -1,6 +1,9 @@
 /** kv-store as it really runs: three processes that form a cluster in development mode. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { after, afterEach, before, describe, it } from 'mocha';
@@ -100,6 +103,18 @@ describe('kv-store, three real processes', function () {
 			const { code, output } = await run('--dev', '--http', '127.0.0.1:0', '--data', '/dev/null/x');
 			expect(code).to.equal(1);
 			expect(output).to.contain('cannot write to the data directory /dev/null/x');
+		});
+
+		it('says that its port is taken, before it joins anything', async () => {
+			const taken = createServer().listen(0, '127.0.0.1');
+			await once(taken, 'listening');
+			const { port } = taken.address() as AddressInfo;
+			const dataDir = await mkdtemp(join(tmpdir(), 'kv-store-'));
+			const { code, output } = await run('--dev', '--http', `127.0.0.1:${port}`, '--data', dataDir);
+			taken.close();
+			await rm(dataDir, { recursive: true });
+			expect(code).to.equal(1);
+			expect(output).to.contain(`cannot listen on 127.0.0.1:${port}: another program uses this port`);
 		});
 
 		it('prints its help', async () => {

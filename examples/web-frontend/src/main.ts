@@ -1,6 +1,6 @@
 /** Composition root of web-frontend: the one reader of the command line and the environment. */
 import { KvContract } from '@beemesh/example-kv-store/contract';
-import { aborted, listen, programLog, runProgram, stopRequested } from '@beemesh/example-kv-store/kit';
+import { aborted, listenEarly, programLog, runProgram } from '@beemesh/example-kv-store/kit';
 import { joinWorkplane } from '@beemesh/sdk';
 import { assetRoutes } from './assets.ts';
 import { frontendHttp } from './http.ts';
@@ -12,34 +12,31 @@ import { remoteStore } from './remote-store.ts';
 const HEARTBEAT_MS = 15_000;
 const CALL_TIMEOUT_MS = 5000;
 /** Shorter than the pod's `terminationGracePeriodSeconds`, with room for leaving the mesh. */
-const DRAIN_MS = 5000;
+const DRAIN_MS = 4000;
 /** Beside the sources as beside the bundle. */
 const PUBLIC = new URL('../public/', import.meta.url);
 
-await runProgram('web-frontend', async () => {
+await runProgram('web-frontend', async (stop) => {
 	const options = readOptions(process.argv.slice(2), process.env);
 	if (options === 'help') {
 		process.stdout.write(HELP);
 		return;
 	}
 	const log = programLog('web-frontend');
-	const stopping = stopRequested();
 	const assets = await assetRoutes(PUBLIC);
-	const draining = new AbortController();
+	const server = await listenEarly(options.http);
 	const dev = options.devName === undefined ? {} : { dev: true, workload: options.devName };
-	const wp = await joinWorkplane({ ...dev, log, drain: { onSigterm: false } });
+	const wp = await joinWorkplane({ ...dev, log, signal: stop, drain: { onSigterm: false } });
 	const kv = wp.client(KvContract, { workload: options.store, timeout: CALL_TIMEOUT_MS });
-	const live = new Live(meshSource(wp, kv, options.store), draining.signal);
-	const parts = { store: remoteStore(kv), live, assets, log, draining: draining.signal, heartbeatMs: HEARTBEAT_MS };
-	const server = await listen(frontendHttp(parts), options.http);
-	log.info('serving', { url: server.url, replica: wp.self.peer, store: options.store });
+	// The host may ask us to leave, too.
+	const leaving = AbortSignal.any([stop, wp.signal]);
+	const live = new Live(meshSource(wp, kv, options.store), leaving);
+	const parts = { store: remoteStore(kv), live, assets, log, draining: leaving, heartbeatMs: HEARTBEAT_MS };
+	server.serve(frontendHttp(parts));
+	log.info('serving', { url: server.url, store: options.store });
 
-	// A signal asks us to stop, or the host does.
-	const reason = await Promise.race([stopping, aborted(wp.signal).then(() => 'drained by the host')]);
-	log.info('stopping', { reason });
-	draining.abort();
+	await aborted(leaving);
+	log.info('stopping', { reason: stop.reason ?? 'asked by the host' });
 	await server.drain(DRAIN_MS);
 	await wp.drain({ grace: DRAIN_MS });
-	log.info('stopped');
-	process.exit(0);
 });

@@ -1,22 +1,35 @@
 /**
- * The frame of a program: mistakes on the command line end it with 2 and advice, failures at the start with 1 and one
- * line, never a stack trace; SIGTERM and SIGINT ask it to stop, and a second one stops it at once.
+ * The frame of a program: mistakes on the command line end it with 2 and advice, failures with 1 and one line, never a
+ * stack trace; SIGTERM and SIGINT ask it to stop, and a second one stops it at once.
  */
+import { isMeshError } from '@beemesh/sdk';
 import { createLogger, type Logger } from '@beemesh/sdk/telemetry';
 import { UsageError } from './flags.ts';
 
-export async function runProgram(name: string, main: () => Promise<void>): Promise<void> {
+/** `main` gets a signal that aborts when the process is asked to stop, and may fail as `cancelled` because of it. */
+export async function runProgram(name: string, main: (stop: AbortSignal) => Promise<void>): Promise<never> {
+	const stop = stopSignal();
 	try {
-		await main();
+		await main(stop);
+		process.exit(0);
 	} catch (error) {
-		const message = error instanceof Error ? error.message : String(error);
-		if (error instanceof UsageError) {
-			console.error(`${name}: ${message}\nTry --help.`);
-			process.exit(2);
-		}
-		console.error(`${name}: ${message}`);
-		process.exit(1);
+		if (stop.aborted && isMeshError(error, 'cancelled')) process.exit(0);
+		console.error(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+		if (!(error instanceof UsageError)) process.exit(1);
+		console.error('Try --help.');
+		process.exit(2);
 	}
+}
+
+function stopSignal(): AbortSignal {
+	const stop = new AbortController();
+	for (const name of ['SIGTERM', 'SIGINT'] as const) {
+		process.on(name, () => {
+			if (stop.signal.aborted) process.exit(130);
+			stop.abort(name);
+		});
+	}
+	return stop.signal;
 }
 
 /** Resolves when `signal` aborts. */
@@ -35,17 +48,5 @@ export function programLog(name: string): Logger {
 		sink: (line) => process.stderr.write(`${line}\n`),
 		nowMs: Date.now,
 		fields: { app: name },
-	});
-}
-
-/** Resolves with the reason when a signal asks the process to stop. */
-export function stopRequested(): Promise<string> {
-	return new Promise((resolve) => {
-		for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-			process.once(signal, () => {
-				process.once(signal, () => process.exit(130));
-				resolve(signal);
-			});
-		}
 	});
 }

@@ -108,6 +108,23 @@ describe('requester: from tender to outcome', () => {
 		expect(p.all('award')).to.have.length(1);
 	});
 
+	it('waits longer for hosts that are present while slots would crowd, and no longer than that', () => {
+		const p = placement({ slotCount: 2 });
+		p.start(a, b, c);
+		p.bid(a, { slotsOffered: 2 });
+		p.passMs(1_999);
+		expect(p.all('award')).to.have.length(0);
+		p.passMs(1);
+		expect(p.all('award').map(({ machineId }) => machineId)).to.deep.equal([a, a]);
+		const q = placement({ slotCount: 2 });
+		q.start(a, b, c);
+		q.bid(a, { slotsOffered: 2 });
+		q.passMs(600);
+		q.bid(b, { slotsOffered: 2 });
+		q.step({ type: 'hosts', hosts: [a, b] });
+		expect(q.all('award').map(({ machineId }) => machineId).sort()).to.deep.equal([a, b]);
+	});
+
 	it('closes at the end of the window with what it has', () => {
 		const p = placement();
 		p.start(a, b);
@@ -193,7 +210,7 @@ describe('requester: refusals and silence', () => {
 		const p = placement();
 		p.start(a, b);
 		p.bid(a, { validUntil: 100 });
-		p.passMs(500);
+		p.passMs(2_000);
 		expect(p.all('award')).to.have.length(0);
 		expect(p.reports('starved')).to.have.length(1);
 	});
@@ -234,7 +251,7 @@ describe('requester: rings', () => {
 	it('starves only after the last ring', () => {
 		const p = placement({ config: { rings } });
 		p.start(a);
-		p.passMs(1_499);
+		p.passMs(2_999);
 		expect(p.reports('starved')).to.have.length(0);
 		p.passMs(1);
 		expect(p.reports('starved')).to.have.length(1);
@@ -250,7 +267,7 @@ describe('requester: starving', () => {
 		p.decline(a, 'memory: needs 900Gi, 20Gi free');
 		p.decline(b, 'memory: needs 900Gi, 8Gi free');
 		p.decline(c, 'nodeSelector: needs zone=eu, the host has us');
-		p.passMs(500);
+		p.passMs(2_000);
 		expect(p.reports('starved')).to.deep.equal([
 			{
 				type: 'starved',
@@ -279,8 +296,8 @@ describe('requester: starving', () => {
 			}
 		}
 		const pauses = seen.map((atMs, i) => atMs - (seen[i - 1] ?? 0));
-		expect(pauses[0]).to.be.within(1_490, 1_520);
-		for (const pause of pauses) expect(pause).to.be.within(1_490, 10_520);
+		expect(pauses[0]).to.be.within(2_990, 3_020);
+		for (const pause of pauses) expect(pause).to.be.within(2_990, 12_020);
 		expect(pauses.at(-1)).to.be.greaterThan(8_000);
 		expect(new Set(p.all('tender').map(({ tenderId }) => tenderId)).size).to.equal(asked);
 		p.step({ type: 'cancel' });
@@ -290,7 +307,7 @@ describe('requester: starving', () => {
 	it('takes a late bid between two rounds', () => {
 		const p = placement({ keepTrying: true });
 		p.start(a);
-		p.passMs(600);
+		p.passMs(2_100);
 		p.bid(a);
 		expect(p.all('award')).to.have.length(1);
 		p.passMs(1_500);

@@ -15,6 +15,12 @@ import { type Entropy, type Explained, explain, type ForeignLease, type Outcome 
 export interface RequesterConfig {
 	/** Longest that a ring waits for bids. 100..500; default 500, because closing early makes it an upper bound only. */
 	readonly windowMs: number;
+	/**
+	 * How much longer the last ring waits for hosts that are present and have not answered, while fewer hosts offer than
+	 * there are slots. A busy machine is late; closing on time would crowd its share onto whoever was quick. Hosts that
+	 * are dead leave the list of those present, and end the wait. Default 1,500.
+	 */
+	readonly patienceMs: number;
 	/** Silence after an award that counts as a refusal. Default 2,000. */
 	readonly awardTimeoutMs: number;
 	/** From award to admission, and from admission to ready. Default 120,000. */
@@ -30,6 +36,7 @@ export interface RequesterConfig {
 
 export const DEFAULT_REQUESTER: RequesterConfig = {
 	windowMs: 500,
+	patienceMs: 1_500,
 	awardTimeoutMs: 2_000,
 	awardTtlMs: 120_000,
 	hostLossGraceMs: 3_000,
@@ -150,6 +157,7 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 	let tenderId = tender.tenderId;
 	let phase: Phase = { name: 'new' };
 	let ringIndex = 0;
+	let isPatient = false;
 	let attempt = 0;
 	let hosts: ReadonlySet<MachineId> = new Set();
 	let candidates = new Map<MachineId, Candidate>();
@@ -178,6 +186,7 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 		if (open.length === 0) return starve(nowMs);
 		const ring = config.rings[ringIndex] as Ring;
 		phase = { name: 'window', untilMs: nowMs + config.windowMs };
+		isPatient = false;
 		effects.push({ type: 'tender', tenderId, ring, slots: open.map(({ slot, gen }) => ({ slot, gen })) });
 		report({ type: 'tendered', tenderId, scope: ring.scope, hosts: hosts.size });
 	}
@@ -187,9 +196,22 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 	 * there is nobody left to hear from.
 	 */
 	function enough(nowMs: number): boolean {
-		const offering = [...candidates.values()].filter((candidate) => awardable(candidate, nowMs)).length;
-		if (offering > placeable(nowMs).length) return true;
-		return hosts.size > 0 && [...hosts].every((machineId) => candidates.has(machineId));
+		return offering(nowMs) > placeable(nowMs).length || (hosts.size > 0 && allHeard());
+	}
+
+	const offering = (nowMs: number): number => [...candidates.values()].filter((candidate) => awardable(candidate, nowMs)).length;
+	const allHeard = (): boolean => [...hosts].every((machineId) => candidates.has(machineId));
+
+	function onWindowEnd(nowMs: number): void {
+		const isLastRing = ringIndex + 1 >= config.rings.length;
+		if (isLastRing && !isPatient && !allHeard() && offering(nowMs) < placeable(nowMs).length) {
+			isPatient = true;
+			phase = { name: 'window', untilMs: nowMs + config.patienceMs };
+			effects.push(explain('window over: waiting for hosts that are present', { tenderId, bids: candidates.size, hosts: hosts.size }));
+			return;
+		}
+		effects.push(explain('window closed', { tenderId, bids: candidates.size, hosts: hosts.size }));
+		advance(nowMs);
 	}
 
 	function assign(nowMs: number): void {
@@ -283,10 +305,7 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 
 	function tick(nowMs: number): void {
 		if (phase.name === 'leases' && nowMs >= phase.untilMs) openRing(nowMs);
-		if (phase.name === 'window' && nowMs >= phase.untilMs) {
-			effects.push(explain('window closed', { tenderId, bids: candidates.size, hosts: hosts.size }));
-			advance(nowMs);
-		}
+		if (phase.name === 'window' && nowMs >= phase.untilMs) onWindowEnd(nowMs);
 		if (phase.name === 'retry' && nowMs >= phase.untilMs) {
 			attempt++;
 			tenderId = entropy.createId(nowMs);
