@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 
 const run = promisify(execFile);
+const ROOT = join(import.meta.dirname, '..');
 
 export const BASE_IMAGE = 'localhost/beemesh/node:24';
 export const EXAMPLES = ['kv-store', 'web-frontend'] as const;
@@ -33,10 +34,10 @@ export function imageOf(example: (typeof EXAMPLES)[number]): string {
 
 /** Builds what is missing or outdated; returns the names. The examples' bundles must be built (`npm run build`). */
 export async function buildImages(options: ImageOptions = {}): Promise<readonly string[]> {
-	const root = options.root ?? join(import.meta.dirname, '..');
+	const root = options.root ?? ROOT;
 	const podmanArgs = options.podmanArgs ?? [];
 	const say = options.say ?? (() => undefined);
-	await buildBase(podmanArgs, realpathSync(options.node ?? process.execPath), root, say);
+	await buildBaseImage(options);
 	for (const example of EXAMPLES) {
 		const folder = join(root, 'examples', example);
 		if (!existsSync(join(folder, 'dist/main.mjs'))) {
@@ -49,12 +50,10 @@ export async function buildImages(options: ImageOptions = {}): Promise<readonly 
 	return [BASE_IMAGE, ...EXAMPLES.map(imageOf)];
 }
 
-async function buildBase(
-	podmanArgs: readonly string[],
-	node: string,
-	root: string,
-	say: (text: string) => void,
-): Promise<void> {
+/** Builds {@link BASE_IMAGE}: Node, and the libraries that it and the examples' native add-on load. */
+export async function buildBaseImage(options: ImageOptions = {}): Promise<void> {
+	const { podmanArgs = [], root = ROOT, say = () => undefined } = options;
+	const node = realpathSync(options.node ?? process.execPath);
 	// The examples bring a native add-on; what it loads must be there too.
 	const addons = globSync('examples/*/dist/*.node', { cwd: root }).map((path) => join(root, String(path)));
 	const libraries = await librariesOf([node, ...addons]);
