@@ -4,7 +4,12 @@ const forbid = (name, comment, from, to) => ({ name, comment, severity: 'error',
 
 module.exports = {
 	forbidden: [
-		forbid('no-cycles', 'Rooms and files form no cycles.', {}, { circular: true, dependencyTypesNot: ['type-only'] }),
+		forbid(
+			'no-cycles',
+			'Rooms and files form no cycles.',
+			{},
+			{ circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+		),
 		forbid(
 			'core-is-quiet',
 			'A core imports only its own core, wire and errors.',

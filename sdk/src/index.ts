@@ -2,7 +2,15 @@
 export { type Applied, fail, isMeshError, type MeshCode, MeshError } from './errors.ts';
 export type { Group, GroupEvent, GroupRole, Machine, MemberStatus } from './raft/group.types.ts';
 export type { Kv, KvItem, KvWatchEvent } from './raft/kv.ts';
-export { type Contract, contract, type Duration, type Impl, type Method, type Methods, rpc } from './streams/rpc/contract.ts';
+export {
+	type Contract,
+	contract,
+	type Duration,
+	type Impl,
+	type Method,
+	type Methods,
+	rpc,
+} from './streams/rpc/contract.ts';
 export type { PeerId } from './wire/ids.ts';
 export type { GroupOptions } from './workplane/groups.ts';
 export { joinWorkplane } from './workplane/index.ts';

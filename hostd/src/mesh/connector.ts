@@ -91,7 +91,15 @@ export class Connector {
 
 	#add(machineId: MachineId, addresses: readonly string[], bootstrap: boolean): Target {
 		const backoff = createBackoff(RETRY_MIN_MS, RETRY_MAX_MS);
-		const target: Target = { addresses, bootstrap, backoff, dialing: false, warned: false, giveUpAtMs: Number.POSITIVE_INFINITY, stop: undefined };
+		const target: Target = {
+			addresses,
+			bootstrap,
+			backoff,
+			dialing: false,
+			warned: false,
+			giveUpAtMs: Number.POSITIVE_INFINITY,
+			stop: undefined,
+		};
 		this.#targets.set(machineId, target);
 		return target;
 	}

@@ -59,9 +59,13 @@ export function createHello(options: {
 		hello: () => encodeRecord({ mesh: hash, presence: options.presence() }),
 		admit(remote, bytes) {
 			const parsed = v.safeParse(helloSchema, decodeRecord(bytes));
-			if (!parsed.success) throw new MeshError('invalid_input', 'the first message of this session is not a machine hello');
+			if (!parsed.success)
+				throw new MeshError('invalid_input', 'the first message of this session is not a machine hello');
 			if (parsed.output.mesh !== hash) {
-				throw new MeshError('unauthorized', 'this host belongs to another mesh: check the mesh name in both configurations');
+				throw new MeshError(
+					'unauthorized',
+					'this host belongs to another mesh: check the mesh name in both configurations',
+				);
 			}
 			const presence = openPresence(parsed.output.presence, options.nowMs());
 			if (presence.machineId !== remote) {

@@ -5,7 +5,7 @@
  * The DHT accepts puts of older records, and returns expired ones, so validity is checked on read, by everyone.
  */
 import { MeshError } from '@beemesh/sdk/errors';
-import { peerIdOf, sha256, type Signer, verifySignature } from '@beemesh/sdk/identity';
+import { peerIdOf, type Signer, sha256, verifySignature } from '@beemesh/sdk/identity';
 import {
 	bytesSchema,
 	decodeRecord,
@@ -55,7 +55,8 @@ export function openLease(key: string, envelope: Uint8Array, nowMs: number): Lea
 	if (!outer.success) throw new MeshError('invalid_input', 'not a lease');
 	const { b, k, s } = outer.output;
 	const parsed = v.safeParse(leaseSchema, decodeRecord(b));
-	if (!parsed.success || leaseKey(parsed.output) !== key) throw new MeshError('invalid_input', 'not a lease of this slot');
+	if (!parsed.success || leaseKey(parsed.output) !== key)
+		throw new MeshError('invalid_input', 'not a lease of this slot');
 	const lease = parsed.output;
 	if (Math.abs(nowMs - lease.ts) > SKEW_MS) throw new MeshError('unauthorized', 'the lease is over');
 	if (!verifySignature(k, signed(b), s) || (peerIdOf(k) as string as MachineId) !== lease.machineId) {

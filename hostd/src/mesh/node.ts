@@ -12,7 +12,7 @@ import { type Alarm, type Clock, createAlarm } from './clock.ts';
 import { Connector } from './connector.ts';
 import { createPresenceTable, type HostEvent } from './core/presence.ts';
 import { createHello, type MachinePrincipal, meshHash, openPresence, peekPresence } from './hello.ts';
-import { type Lease, LEASE_TTL_MS, leaseKey, openLease, providerKey, signLease } from './lease.ts';
+import { LEASE_TTL_MS, type Lease, leaseKey, openLease, providerKey, signLease } from './lease.ts';
 import type { Dht, Gossip, GossipHandler, Verdict } from './ports.ts';
 
 const RPC_PROTOCOL = '/beemesh/m/rpc/1';
@@ -39,7 +39,10 @@ export interface MeshNode extends AsyncDisposable {
 	/** Best effort: says that this host deploys a slot. */
 	putLease(lease: Omit<Lease, 'machineId' | 'ts'>): Promise<void>;
 	/** Somebody's living lease of a slot, if the DHT knows one in time. */
-	findLease(slot: Pick<Lease, 'wid' | 'slot' | 'gen'>, signal: AbortSignal): Promise<(Lease & { readonly untilMs: number }) | undefined>;
+	findLease(
+		slot: Pick<Lease, 'wid' | 'slot' | 'gen'>,
+		signal: AbortSignal,
+	): Promise<(Lease & { readonly untilMs: number }) | undefined>;
 	/** This host runs pods of this workload or owner. Idempotent. */
 	provide(kind: 'workload' | 'owner', id: string): Promise<void>;
 	unprovide(kind: 'workload' | 'owner', id: string): Promise<void>;
@@ -96,7 +99,13 @@ class Node implements MeshNode {
 			exchange: createHello({ mesh, presence: () => this.#announcer.envelope(), nowMs: () => clock.nowMs() }),
 			onFailure: ({ error, what }) => logger.error('a call from another host failed here', { what, error }),
 		});
-		this.#connector = new Connector({ machineId: this.machineId, rpc: this.rpc, clock, logger, random: options.random });
+		this.#connector = new Connector({
+			machineId: this.machineId,
+			rpc: this.rpc,
+			clock,
+			logger,
+			random: options.random,
+		});
 		this.#alarm = createAlarm(clock, () => this.#tell(this.#table.expire(clock.nowMs())));
 		this.#subscriptions = [
 			this.rpc.onSession((session) => this.#onSession(session)),
@@ -283,7 +292,10 @@ class Node implements MeshNode {
 function parseJoin(address: string): { machineId: MachineId; address: string } {
 	const match = /\/p2p\/([1-9A-HJ-NP-Za-km-z]+)$/.exec(address);
 	if (match === null) {
-		throw new MeshError('invalid_input', `join: '${address}' names no host: write …/p2p/<machine id>, as \`beectl get hosts -o wide\` shows it`);
+		throw new MeshError(
+			'invalid_input',
+			`join: '${address}' names no host: write …/p2p/<machine id>, as \`beectl get hosts -o wide\` shows it`,
+		);
 	}
 	return { machineId: match[1] as MachineId, address };
 }

@@ -76,13 +76,17 @@ describe('machine facts', () => {
 	});
 
 	it('understands what the kernel writes, and ignores what it does not', () => {
-		expect([parseCpuMax('max 100000'), parseCpuMax('25000 100000\n'), parseCpuMax('-1 100000'), parseCpuMax('')]).to.deep.equal([
+		expect([
+			parseCpuMax('max 100000'),
+			parseCpuMax('25000 100000\n'),
+			parseCpuMax('-1 100000'),
+			parseCpuMax(''),
+		]).to.deep.equal([undefined, 250, undefined, undefined]);
+		expect([parseMemoryMax('max'), parseMemoryMax('4096\n'), parseMemoryMax('-1')]).to.deep.equal([
 			undefined,
-			250,
-			undefined,
+			4096,
 			undefined,
 		]);
-		expect([parseMemoryMax('max'), parseMemoryMax('4096\n'), parseMemoryMax('-1')]).to.deep.equal([undefined, 4096, undefined]);
 		expect(withParents('/a/b')).to.deep.equal(['/a/b', '/a', '/']);
 	});
 });

@@ -20,12 +20,25 @@ export async function readMachineFacts({ stateDir, root = '' }: ReaderOptions): 
 	const v1 = (controller: string): readonly string[] => withParents(groups.get(controller) ?? '/');
 
 	const cpuLimitMillis = least([
-		...(await readAll(unified.map((path) => `${mount}${path}/cpu.max`), parseCpuMax)),
-		...(await readAll(v1('cpu').map((path) => `${mount}/cpu${path}`), parseCpuMax, readV1Quota)),
+		...(await readAll(
+			unified.map((path) => `${mount}${path}/cpu.max`),
+			parseCpuMax,
+		)),
+		...(await readAll(
+			v1('cpu').map((path) => `${mount}/cpu${path}`),
+			parseCpuMax,
+			readV1Quota,
+		)),
 	]);
 	const memoryLimitBytes = least([
-		...(await readAll(unified.map((path) => `${mount}${path}/memory.max`), parseMemoryMax)),
-		...(await readAll(v1('memory').map((path) => `${mount}/memory${path}/memory.limit_in_bytes`), parseMemoryMax)),
+		...(await readAll(
+			unified.map((path) => `${mount}${path}/memory.max`),
+			parseMemoryMax,
+		)),
+		...(await readAll(
+			v1('memory').map((path) => `${mount}/memory${path}/memory.limit_in_bytes`),
+			parseMemoryMax,
+		)),
 	]);
 	const disk = await statfs(stateDir);
 	return {
@@ -61,7 +74,10 @@ async function readText(path: string): Promise<string | undefined> {
 
 /** v1 keeps the two numbers of `cpu.max` in two files. */
 async function readV1Quota(folder: string): Promise<string | undefined> {
-	const [quota, period] = await Promise.all([readText(`${folder}/cpu.cfs_quota_us`), readText(`${folder}/cpu.cfs_period_us`)]);
+	const [quota, period] = await Promise.all([
+		readText(`${folder}/cpu.cfs_quota_us`),
+		readText(`${folder}/cpu.cfs_period_us`),
+	]);
 	return quota === undefined || period === undefined ? undefined : `${quota.trim()} ${period.trim()}`;
 }
 

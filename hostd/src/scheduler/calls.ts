@@ -14,7 +14,11 @@ const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 2_000;
 
 /** A caller for one other host. Rejects with `unavailable` when it cannot be reached. */
-export async function callerOf(mesh: MeshNode, machineId: MachineId, addresses: readonly string[] = []): Promise<MachineCaller> {
+export async function callerOf(
+	mesh: MeshNode,
+	machineId: MachineId,
+	addresses: readonly string[] = [],
+): Promise<MachineCaller> {
 	const open = mesh.rpc.get(machineId);
 	if (open !== undefined) return open.caller(MachineApi);
 	const known = mesh.hosts().find((host) => host.machineId === machineId)?.addresses ?? addresses;
@@ -35,7 +39,8 @@ export async function insist<T>(
 		try {
 			return await call();
 		} catch (error) {
-			const lost = isMeshError(error, 'unavailable') || isMeshError(error, 'deadline') || isMeshError(error, 'cancelled');
+			const lost =
+				isMeshError(error, 'unavailable') || isMeshError(error, 'deadline') || isMeshError(error, 'cancelled');
 			if (!lost || signal.aborted || clock.nowMs() + pauseMs >= untilMs) throw error;
 		}
 		await pause(clock, pauseMs, signal);

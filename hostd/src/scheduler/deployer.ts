@@ -64,7 +64,8 @@ export class Deployer {
 		const { mesh, clock } = this.#options;
 		const nowMs = clock.nowMs();
 		const { body: award } = openAward(envelope, nowMs);
-		if (award.requester !== from) throw new MeshError('unauthorized', 'the award comes from another host than the one that signed it');
+		if (award.requester !== from)
+			throw new MeshError('unauthorized', 'the award comes from another host than the one that signed it');
 		if (award.machineId !== mesh.machineId) throw new MeshError('unauthorized', 'the award is for another host');
 		const opened = openBundle(bundle, nowMs);
 		if (opened.wid !== award.wid || opened.charter.body.manifestCid !== award.manifestCid) {
@@ -77,7 +78,9 @@ export class Deployer {
 		for (const effect of this.#stepped({ type: 'award', award, ttlMs: award.exp - award.ts })) {
 			if (effect.type === 'answer') {
 				answer = { accepted: effect.accepted, ...(effect.reason === undefined ? {} : { reason: effect.reason }) };
-				this.#options.metrics.count('beemesh_awards_received_total', { outcome: effect.accepted ? 'accepted' : 'rejected' });
+				this.#options.metrics.count('beemesh_awards_received_total', {
+					outcome: effect.accepted ? 'accepted' : 'rejected',
+				});
 			} else if (effect.type === 'deploy') {
 				void this.#deploy(effect.award, opened);
 			} else this.#perform(effect);
@@ -92,7 +95,8 @@ export class Deployer {
 	close(): void {
 		this.#closing.abort();
 		this.#alarm.set(undefined);
-		for (const controller of this.#running.values()) controller.abort(new MeshError('cancelled', 'this host is stopping'));
+		for (const controller of this.#running.values())
+			controller.abort(new MeshError('cancelled', 'this host is stopping'));
 	}
 
 	#stepped(event: BidderEvent): readonly BidderEffect[] {
@@ -131,7 +135,13 @@ export class Deployer {
 		}
 	}
 
-	async #bid({ tender, score, slotsOffered, reason, validUntilMs }: Extract<BidderEffect, { type: 'bid' }>): Promise<void> {
+	async #bid({
+		tender,
+		score,
+		slotsOffered,
+		reason,
+		validUntilMs,
+	}: Extract<BidderEffect, { type: 'bid' }>): Promise<void> {
 		const { mesh, signer, clock, logger, metrics, ownRequester } = this.#options;
 		const { tenderId, requester } = tender;
 		const envelope = signRecord(
@@ -189,11 +199,14 @@ export class Deployer {
 		}
 		const why = reason === undefined ? {} : { reason: reason.slice(0, 500) };
 		try {
-			await insist(async () => (await callerOf(mesh, requester)).outcome({ awardId, outcome, ...why }, { timeout: '5s' }), {
-				clock,
-				untilMs: clock.nowMs() + OUTCOME_TTL_MS,
-				signal: this.#closing.signal,
-			});
+			await insist(
+				async () => (await callerOf(mesh, requester)).outcome({ awardId, outcome, ...why }, { timeout: '5s' }),
+				{
+					clock,
+					untilMs: clock.nowMs() + OUTCOME_TTL_MS,
+					signal: this.#closing.signal,
+				},
+			);
 		} catch (error) {
 			logger.debug('outcome did not arrive', { awardId, requester, error });
 		}

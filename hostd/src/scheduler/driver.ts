@@ -11,8 +11,8 @@ import {
 	openMachineRecord,
 	openRecord,
 	requireFresh,
-	sameBytes,
 	type Signer,
+	sameBytes,
 } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
 import type { MachineId } from '@beemesh/sdk/wire';
@@ -88,7 +88,17 @@ class SchedulerDriver implements Scheduler {
 	readonly #service: AsyncDisposable;
 
 	constructor(options: SchedulerOptions) {
-		const { mesh, resources, signer, deploy, logger, metrics, clock = systemClock, random = Math.random, bidder = {} } = options;
+		const {
+			mesh,
+			resources,
+			signer,
+			deploy,
+			logger,
+			metrics,
+			clock = systemClock,
+			random = Math.random,
+			bidder = {},
+		} = options;
 		this.#options = options;
 		this.#clock = clock;
 		this.#entropy = { random, createId: (nowMs) => createUlid(nowMs) };
@@ -105,8 +115,7 @@ class SchedulerDriver implements Scheduler {
 			config: bidder,
 			ownRequester: {
 				bid: (envelope) => this.#onBid(envelope, mesh.machineId),
-				outcome: (awardId, machineId, outcome, reason) =>
-					void this.#onOutcome(awardId, machineId, outcome, reason),
+				outcome: (awardId, machineId, outcome, reason) => void this.#onOutcome(awardId, machineId, outcome, reason),
 			},
 		});
 		this.#service = mesh.rpc.services.serve(MachineApi, {
@@ -171,7 +180,8 @@ class SchedulerDriver implements Scheduler {
 			local: {
 				tender: (own) => this.#deployer.tender(own),
 				award: async (envelope, bundle) => this.#deployer.award(envelope, bundle, mesh.machineId),
-				cancel: (awardId, reason) => this.#deployer.step({ type: 'cancel', awardId, requester: mesh.machineId, reason }),
+				cancel: (awardId, reason) =>
+					this.#deployer.step({ type: 'cancel', awardId, requester: mesh.machineId, reason }),
 				close: (tenderId) => this.#deployer.step({ type: 'close', tenderId, requester: mesh.machineId }),
 			},
 			index: (indexed, { tenderId, awardId }) => {
@@ -182,7 +192,8 @@ class SchedulerDriver implements Scheduler {
 		});
 		const cancel = (): void => placement.step({ type: 'cancel' });
 		const stops = AbortSignal.any([signal, this.#closing.signal]);
-		if (stops.aborted) throw new MeshError('cancelled', 'the placement was cancelled before it began', { applied: 'no' });
+		if (stops.aborted)
+			throw new MeshError('cancelled', 'the placement was cancelled before it began', { applied: 'no' });
 		stops.addEventListener('abort', cancel, { once: true });
 		try {
 			placement.start();
@@ -197,13 +208,19 @@ class SchedulerDriver implements Scheduler {
 		const placement = this.#byAward.get(awardId);
 		if (answer.admitted) this.#requireOurCert(placement, awardId, answer.cert);
 		if (!this.#admissions.answer(awardId, csrCid, answer)) {
-			throw new MeshError('not_found', 'no replica waits for this answer: its award is over, or the request is another one');
+			throw new MeshError(
+				'not_found',
+				'no replica waits for this answer: its award is over, or the request is another one',
+			);
 		}
 		this.#waiters.get(awardId)?.resolve(answer);
 		if (answer.admitted) placement?.step({ type: 'admitted', awardId });
 	}
 
-	async requestAdmission({ awardId, requester, csr, statement }: AdmissionAsk, signal: AbortSignal): Promise<Admission> {
+	async requestAdmission(
+		{ awardId, requester, csr, statement }: AdmissionAsk,
+		signal: AbortSignal,
+	): Promise<Admission> {
 		const { mesh } = this.#options;
 		const { awardTtlMs } = { ...DEFAULT_REQUESTER, ...this.#options.requester };
 		const stops = AbortSignal.any([signal, this.#closing.signal]);
@@ -212,7 +229,10 @@ class SchedulerDriver implements Scheduler {
 				? await this.#onAdmission(awardId, csr, statement, mesh.machineId, stops)
 				: await insist(
 						async () =>
-							(await callerOf(mesh, requester)).admission({ awardId, csr, statement }, { timeout: awardTtlMs, signal: stops }),
+							(await callerOf(mesh, requester)).admission(
+								{ awardId, csr, statement },
+								{ timeout: awardTtlMs, signal: stops },
+							),
 						{ clock: this.#clock, untilMs: this.#clock.nowMs() + awardTtlMs, signal: stops },
 					);
 		if (!answer.admitted) throw new MeshError('unauthorized', `admission refused: ${answer.reason}`);
@@ -240,7 +260,8 @@ class SchedulerDriver implements Scheduler {
 
 	#onBid(envelope: Uint8Array, from: MachineId): void {
 		const { body } = openMachineRecord('bid', envelope);
-		if (body.machineId !== from) throw new MeshError('unauthorized', 'the bid is signed by another host than the one that sent it');
+		if (body.machineId !== from)
+			throw new MeshError('unauthorized', 'the bid is signed by another host than the one that sent it');
 		requireFresh('the bid', body, this.#clock.nowMs());
 		this.#byTender.get(body.tenderId)?.bid(body);
 	}
@@ -266,7 +287,10 @@ class SchedulerDriver implements Scheduler {
 	): Promise<Answer> {
 		const { csr, machineId } = openAdmission(csrEnvelope, statement);
 		if (machineId !== from || csr.body.awardId !== awardId) {
-			throw new MeshError('unauthorized', 'the admission request is not from the host that vouches for it, or is for another award');
+			throw new MeshError(
+				'unauthorized',
+				'the admission request is not from the host that vouches for it, or is for another award',
+			);
 		}
 		const placement = this.#byAward.get(awardId);
 		const live = placement?.liveAward(awardId);
@@ -299,7 +323,8 @@ class SchedulerDriver implements Scheduler {
 		const waiter = this.#waiters.get(awardId);
 		if (waiter === undefined) throw new MeshError('conflict', 'admission refused: the award is over');
 		return new Promise((resolve, reject) => {
-			const onAbort = (): void => reject(new MeshError('cancelled', 'the admission request was withdrawn', { applied: 'no' }));
+			const onAbort = (): void =>
+				reject(new MeshError('cancelled', 'the admission request was withdrawn', { applied: 'no' }));
 			if (signal.aborted) onAbort();
 			signal.addEventListener('abort', onAbort, { once: true });
 			waiter.promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
@@ -315,9 +340,16 @@ class SchedulerDriver implements Scheduler {
 		const cert = openRecord('replica-cert', envelope);
 		const { wid, slot, gen, machineId } = cert.body;
 		const matches =
-			cert.body.awardId === awardId && wid === placement.tender.wid && slot === live.slot && gen === live.gen && machineId === live.machineId;
+			cert.body.awardId === awardId &&
+			wid === placement.tender.wid &&
+			slot === live.slot &&
+			gen === live.gen &&
+			machineId === live.machineId;
 		if (!matches || !sameBytes(cert.signer, placement.opened.tenderKey.publicKey)) {
-			throw new MeshError('unauthorized', 'the certificate is not of this award, or not signed with its workload’s key');
+			throw new MeshError(
+				'unauthorized',
+				'the certificate is not of this award, or not signed with its workload’s key',
+			);
 		}
 	}
 

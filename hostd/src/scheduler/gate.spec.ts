@@ -1,6 +1,6 @@
 import { createKeyPair } from '@beemesh/sdk/identity';
-import { expect } from 'chai';
 import type { MachineId } from '@beemesh/sdk/wire';
+import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { createTenderGate } from './gate.ts';
 import { createWorkload } from './test/workload.ts';
@@ -20,7 +20,12 @@ describe('tender gate', () => {
 	it('accepts ±30.000 s and not ±30.001 s', () => {
 		const workload = createWorkload();
 		const body = workload.tender(requester, slots);
-		for (const [offMs, verdict] of [[30_000, 'accept'], [-30_000, 'accept'], [30_001, 'ignore'], [-30_001, 'ignore']] as const) {
+		for (const [offMs, verdict] of [
+			[30_000, 'accept'],
+			[-30_000, 'accept'],
+			[30_001, 'ignore'],
+			[-30_001, 'ignore'],
+		] as const) {
 			const envelope = workload.sign({ ...body, exp: body.ts + 60_000 });
 			expect(createTenderGate(0).admit(envelope, body.ts + offMs).verdict, `${offMs} ms`).to.equal(verdict);
 		}
@@ -52,7 +57,9 @@ describe('tender gate', () => {
 		const workload = createWorkload();
 		const stranger = createKeyPair();
 		for (let i = 0; i < 100; i++) {
-			expect(gate.admit(workload.sign(workload.tender(requester, slots), stranger), Date.now()).verdict).to.equal('reject');
+			expect(gate.admit(workload.sign(workload.tender(requester, slots), stranger), Date.now()).verdict).to.equal(
+				'reject',
+			);
 		}
 		expect(gate.admit(workload.sign(workload.tender(requester, slots)), Date.now()).verdict).to.equal('accept');
 	});
@@ -61,7 +68,10 @@ describe('tender gate', () => {
 		const gate = createTenderGate(0);
 		const [noisy, calm] = [createWorkload('noisy'), createWorkload('calm')];
 		const nowMs = Date.now();
-		const verdicts = Array.from({ length: 30 }, () => gate.admit(noisy.sign(noisy.tender(requester, slots)), nowMs).verdict);
+		const verdicts = Array.from(
+			{ length: 30 },
+			() => gate.admit(noisy.sign(noisy.tender(requester, slots)), nowMs).verdict,
+		);
 		expect(verdicts.filter((verdict) => verdict === 'accept')).to.have.length(20);
 		expect(verdicts.at(-1)).to.equal('ignore');
 		expect(gate.admit(calm.sign(calm.tender(requester, slots)), nowMs).verdict).to.equal('accept');

@@ -55,7 +55,10 @@ export function createTenderGate(startedAtMs: number): TenderGate {
 					throw new MeshError('invalid_input', 'the tender names a slot twice');
 				}
 				if (slots > grant.body.quota) {
-					throw new MeshError('unauthorized', `the tender asks for ${slots} replicas, its grant allows ${grant.body.quota}`);
+					throw new MeshError(
+						'unauthorized',
+						`the tender asks for ${slots} replicas, its grant allows ${grant.body.quota}`,
+					);
 				}
 				replays.commit(signer, nonce, nowMs);
 				rates.spend(account, nowMs);

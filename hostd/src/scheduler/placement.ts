@@ -7,7 +7,13 @@ import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
 import type { Award, Bid, Bundle, MachineId, RecordCid, SlotGen, Tender } from '@beemesh/sdk/wire';
 import { type Alarm, type Clock, createAlarm, type MeshNode } from '../mesh/index.ts';
 import { callerOf, type MachineCaller } from './calls.ts';
-import { createRequester, type Requester, type RequesterConfig, type RequesterEffect, type RequesterEvent } from './core/requester.ts';
+import {
+	createRequester,
+	type Requester,
+	type RequesterConfig,
+	type RequesterEffect,
+	type RequesterEvent,
+} from './core/requester.ts';
 import type { Entropy, ForeignLease } from './core/types.ts';
 import { EventQueue } from './queue.ts';
 
@@ -160,7 +166,10 @@ export class Placement {
 			}
 		});
 		const found = (await Promise.all(looks)).filter((lease) => lease !== undefined);
-		this.step({ type: 'leases', found: found.map(({ slot, gen, machineId, untilMs }): ForeignLease => ({ slot, gen, machineId, untilMs })) });
+		this.step({
+			type: 'leases',
+			found: found.map(({ slot, gen, machineId, untilMs }): ForeignLease => ({ slot, gen, machineId, untilMs })),
+		});
 	}
 
 	async #publish({ tenderId, slots, ring }: Extract<RequesterEffect, { type: 'tender' }>): Promise<void> {
@@ -188,7 +197,10 @@ export class Placement {
 		// Gossip may not have met a host that has just joined; a small mesh has a session with it.
 		const missed = mesh.hosts().filter(({ machineId }) => machineId !== mesh.machineId && !reached.has(machineId));
 		for (const { machineId } of missed) {
-			this.#tell(machineId, 'tender', { local: () => undefined, remote: (caller) => caller.tender({ tender: envelope }) });
+			this.#tell(machineId, 'tender', {
+				local: () => undefined,
+				remote: (caller) => caller.tender({ tender: envelope }),
+			});
 		}
 	}
 
@@ -214,7 +226,10 @@ export class Placement {
 				machineId === mesh.machineId
 					? await local.award(envelope, request.bundle)
 					: // The core's own time-out comes first, and cancels.
-						await (await callerOf(mesh, machineId)).award({ award: envelope, bundle: request.bundle }, { timeout: '5s' });
+						await (await callerOf(mesh, machineId)).award(
+							{ award: envelope, bundle: request.bundle },
+							{ timeout: '5s' },
+						);
 			this.step({ type: 'award-answer', awardId, ...answer });
 		} catch (error) {
 			const reason = isMeshError(error) ? `${error.code}: ${error.message}` : `internal: ${(error as Error).message}`;

@@ -6,7 +6,14 @@
 import * as v from 'valibot';
 import { MeshError } from '../errors.ts';
 import { type Credential, openCredential, openRecord, peerIdOf, sameBytes } from '../identity/index.ts';
-import { decodeRecord, encodeRecord, envelopeSchema, LIMITS, type ReplicaCert, type ServiceRecord } from '../wire/index.ts';
+import {
+	decodeRecord,
+	encodeRecord,
+	envelopeSchema,
+	LIMITS,
+	type ReplicaCert,
+	type ServiceRecord,
+} from '../wire/index.ts';
 
 /** Records live this long, and are renewed three times in it. */
 export const RECORD_TTL_MS = 15_000;
@@ -46,7 +53,8 @@ export function createAdvertisementReader(credentialsMax = 2048): (bytes: Uint8A
 			body.gen === cert.gen &&
 			body.incarnation === cert.incarnation &&
 			body.machineId === cert.machineId;
-		if (!isOfCert) throw new MeshError('unauthorized', 'the service record says other than the certificate of its replica');
+		if (!isOfCert)
+			throw new MeshError('unauthorized', 'the service record says other than the certificate of its replica');
 		if (body.exp > body.ts + RECORD_TTL_MS) throw new MeshError('invalid_input', 'the service record lives too long');
 		if (body.ts > nowMs + LIMITS.skewMs || body.exp < nowMs - LIMITS.skewMs) {
 			throw new MeshError('unauthorized', 'the service record is not of this time');

@@ -3,10 +3,10 @@
  * pushes news to those connected. Sub-second truth comes from here; the workload's DHT is the backstop.
  */
 import { MeshError } from '../errors.ts';
-import { type Credential, sameBytes, type Signer, signRecord } from '../identity/index.ts';
+import { type Credential, type Signer, sameBytes, signRecord } from '../identity/index.ts';
 import type { Caller } from '../streams/rpc/contract.ts';
 import type { HelloExchange, RpcNode, Session } from '../streams/rpc/session.types.ts';
-import { silentLogger, type Logger } from '../telemetry/index.ts';
+import { type Logger, silentLogger } from '../telemetry/index.ts';
 import {
 	decodeRecord,
 	encodeRecord,
@@ -141,7 +141,9 @@ export class Directory {
 			},
 		});
 		this.#subscriptions.push(
-			services.onNotify(HEARTBEAT, (_, { principal, remote }) => this.#views.get(principal.cert.wid)?.heard(remote as PeerId)),
+			services.onNotify(HEARTBEAT, (_, { principal, remote }) =>
+				this.#views.get(principal.cert.wid)?.heard(remote as PeerId),
+			),
 			services.onNotify(ADVERTISEMENTS, (payload) => this.#onAdvertisements(payload)),
 			node.onSession((session) => this.#onSession(session)),
 		);
@@ -237,16 +239,24 @@ export class Directory {
 		}
 		const advertisement = this.#verify(outer.ad);
 		const { cert, record } = advertisement;
-		if (cert.replicaId !== remote) throw new MeshError('unauthorized', 'the certificate is of another replica than the one connected');
+		if (cert.replicaId !== remote)
+			throw new MeshError('unauthorized', 'the certificate is of another replica than the one connected');
 		const isMember = cert.wid === this.#options.cert.wid;
 		if (!isMember && cert.namespace !== this.#options.cert.namespace) {
-			throw new MeshError('unauthorized', `namespace ${cert.namespace} may not call into ${this.#options.cert.namespace}`);
+			throw new MeshError(
+				'unauthorized',
+				`namespace ${cert.namespace} may not call into ${this.#options.cert.namespace}`,
+			);
 		}
 		const newestGen = this.#views.get(cert.wid)?.generations().get(cert.slot) ?? 0;
 		if (isMember && this.#options.displace === 'at-once' && cert.gen < newestGen) {
-			throw new MeshError('conflict', `slot ${cert.slot} has been given to generation ${newestGen}; this is ${cert.gen}`, {
-				details: { slot: cert.slot, gen: newestGen },
-			});
+			throw new MeshError(
+				'conflict',
+				`slot ${cert.slot} has been given to generation ${newestGen}; this is ${cert.gen}`,
+				{
+					details: { slot: cert.slot, gen: newestGen },
+				},
+			);
 		}
 		if (record.left) throw new MeshError('conflict', 'this replica has left its workload');
 		return { cert, isMember, advertisement };

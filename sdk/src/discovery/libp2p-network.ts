@@ -102,7 +102,8 @@ function newestOf({ read }: NetworkOptions, values: readonly Uint8Array[]): numb
 	values.forEach((value, index) => {
 		try {
 			const advertisement = read(value);
-			if (best === undefined || supersedes(advertisement.record, best.advertisement.record)) best = { index, advertisement };
+			if (best === undefined || supersedes(advertisement.record, best.advertisement.record))
+				best = { index, advertisement };
 		} catch {
 			// The validator says why when it is read alone.
 		}

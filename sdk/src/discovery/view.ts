@@ -181,7 +181,8 @@ export class WorkloadView {
 	refused(error: unknown): void {
 		const { code, details } = error as Partial<MeshError>;
 		const { slot, gen } = (details ?? {}) as { slot?: unknown; gen?: unknown };
-		if (code === 'conflict' && typeof slot === 'number' && typeof gen === 'number') this.learnGenerations([[slot, gen]]);
+		if (code === 'conflict' && typeof slot === 'number' && typeof gen === 'number')
+			this.learnGenerations([[slot, gen]]);
 	}
 
 	async #probe(via: ReplicaId, peer: ReplicaId): Promise<void> {

@@ -156,7 +156,12 @@ export class ReplicaDriver {
 				void this.#answer(event, awards.get(event.awardId));
 				break;
 			case 'outcome':
-				this.#log.info('placement ended', { slot: event.slot, gen: event.gen, outcome: event.outcome, reason: event.reason });
+				this.#log.info('placement ended', {
+					slot: event.slot,
+					gen: event.gen,
+					outcome: event.outcome,
+					reason: event.reason,
+				});
 				end(event.slot, event.outcome === 'deployed');
 				break;
 			case 'starved':
@@ -208,7 +213,9 @@ export class ReplicaDriver {
 	}
 
 	#hints(): MemberHint[] {
-		return this.#world.live().map(({ replicaId, slot, gen, addresses }) => ({ replicaId, slot, gen, addresses: [...addresses] }));
+		return this.#world
+			.live()
+			.map(({ replicaId, slot, gen, addresses }) => ({ replicaId, slot, gen, addresses: [...addresses] }));
 	}
 }
 

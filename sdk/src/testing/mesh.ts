@@ -10,8 +10,8 @@ import { join } from '../workplane/join.ts';
 import { createLocalHost, type LocalHost } from '../workplane/local/host.ts';
 import { createMemoryRegistry, type MemoryRegistry } from '../workplane/local/memory-registry.ts';
 import type { Entry } from '../workplane/local/registry.ts';
-import type { JoinOptions } from '../workplane/types.ts';
 import { memoryStores } from '../workplane/stores.ts';
+import type { JoinOptions } from '../workplane/types.ts';
 import type { Workplane } from '../workplane/workplane.ts';
 
 export interface TestMesh extends AsyncDisposable {
@@ -88,7 +88,9 @@ export function createTestMesh(): TestMesh {
 		},
 		partition: (a, b) => network.partition(peersOf(a), peersOf(b)),
 		async [Symbol.asyncDispose]() {
-			await Promise.all([...joined.keys()].map((workplane) => workplane.drain({ grace: 100, reason: 'the test ends' })));
+			await Promise.all(
+				[...joined.keys()].map((workplane) => workplane.drain({ grace: 100, reason: 'the test ends' })),
+			);
 		},
 	};
 }

@@ -2,17 +2,17 @@
  * Identifiers. Each is a distinct branded string, so that mixing the planes does not compile.
  * Peer IDs are libp2p's (Ed25519, base58btc); owner and workload IDs are CIDs.
  */
-export type PeerId = string & { readonly __peer: unique symbol };
+export type PeerId = string & { readonly __peer: true };
 /** The libp2p peer ID of one hostd. */
-export type MachineId = PeerId & { readonly __machine: unique symbol };
+export type MachineId = PeerId & { readonly __machine: true };
 /** The libp2p peer ID of one replica's process; its key never leaves that process. */
-export type ReplicaId = PeerId & { readonly __replica: unique symbol };
+export type ReplicaId = PeerId & { readonly __replica: true };
 /** CID of the owner's public key. */
-export type OwnerId = string & { readonly __owner: unique symbol };
+export type OwnerId = string & { readonly __owner: true };
 /** CID of the workload's Genesis record. */
-export type WorkloadId = string & { readonly __workload: unique symbol };
+export type WorkloadId = string & { readonly __workload: true };
 /** CID (v1, dag-cbor, sha2-256, base32) of a record's unsigned body. */
-export type RecordCid = string & { readonly __cid: unique symbol };
+export type RecordCid = string & { readonly __cid: true };
 
 /** Most slots a workload can have. Bounds memory, and makes {@link raftMemberId} collision-free. */
 export const SLOTS_MAX = 1024;

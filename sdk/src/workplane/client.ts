@@ -4,7 +4,7 @@
  */
 import type { Directory, PeerPrincipal, WorkloadView } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
-import type { AnyMethod, Contract, CallOptions as SessionCallOptions, Methods } from '../streams/rpc/contract.ts';
+import type { AnyMethod, Contract, Methods, CallOptions as SessionCallOptions } from '../streams/rpc/contract.ts';
 import { durationMs } from '../streams/rpc/duration.ts';
 import type { Session } from '../streams/rpc/session.types.ts';
 import type { PeerId } from '../wire/index.ts';
@@ -233,7 +233,10 @@ class ServiceCaller {
 	#nobody(method: string, to: PeerId | undefined): MeshError {
 		const { name, version } = this.#contract;
 		const who = to === undefined ? 'no ready replica' : `replica ${to} is not ready or`;
-		return new MeshError('no_replicas', `${who} of ${this.#target.what} serves ${name}@${version} (${method}): is it running, of this owner, in this namespace?`);
+		return new MeshError(
+			'no_replicas',
+			`${who} of ${this.#target.what} serves ${name}@${version} (${method}): is it running, of this owner, in this namespace?`,
+		);
 	}
 }
 
@@ -241,7 +244,9 @@ class ServiceCaller {
 function mayRetry(error: unknown, method: AnyMethod): boolean {
 	if (!isMeshError(error)) return false;
 	if (error.applied === 'no') return error.retryable;
-	return method.idempotent && (error.code === 'unavailable' || error.code === 'draining' || error.code === 'unknown_outcome');
+	return (
+		method.idempotent && (error.code === 'unavailable' || error.code === 'draining' || error.code === 'unknown_outcome')
+	);
 }
 
 /** The replica, not the call, is at fault. */

@@ -1,8 +1,8 @@
 /** Joining without a host: other processes of this user and machine that name the same mesh. */
 import { MeshError } from '../errors.ts';
-import { createLocalHost } from './local/host.ts';
-import { openFileRegistry } from './local/file-registry.ts';
 import type { PodHost } from './host.ts';
+import { openFileRegistry } from './local/file-registry.ts';
+import { createLocalHost } from './local/host.ts';
 import type { JoinOptions } from './types.ts';
 
 const VOTERS = 3;
@@ -15,7 +15,8 @@ export async function devHost(options: JoinOptions): Promise<PodHost> {
 		['dev mesh', mesh],
 		['workload', workload],
 	] as const) {
-		if (!NAME.test(name)) throw new MeshError('invalid_input', `the ${what} '${name}' is not a DNS label such as my-app`);
+		if (!NAME.test(name))
+			throw new MeshError('invalid_input', `the ${what} '${name}' is not a DNS label such as my-app`);
 	}
 	return createLocalHost({
 		registry: await openFileRegistry(mesh),

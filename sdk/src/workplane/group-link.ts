@@ -1,7 +1,7 @@
 /** Raft's messages over the sessions between replicas: a channel per group. Who sent them is what its certificate says. */
 import type { Directory } from '../discovery/index.ts';
 import type { GroupLink } from '../raft/link.ts';
-import { raftMemberId, type ReplicaId, slotOfMember } from '../wire/index.ts';
+import { type ReplicaId, raftMemberId, slotOfMember } from '../wire/index.ts';
 
 export function sessionLink(directory: Directory, group: string): GroupLink {
 	const { node, own } = directory;

@@ -4,10 +4,10 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { MeshError } from '../errors.ts';
+import type { GroupSettings } from '../raft/config.ts';
 import { openGroup } from '../raft/group.ts';
 import type { Group, GroupRole, Machine, MemberIdentity } from '../raft/group.types.ts';
-import type { GroupSettings } from '../raft/config.ts';
-import { type MachineId, raftMemberId, type ReplicaId, slotOfMember } from '../wire/index.ts';
+import { type MachineId, type ReplicaId, raftMemberId, slotOfMember } from '../wire/index.ts';
 import { sessionLink } from './group-link.ts';
 import { type MembersCommand, type MembersResult, type MembersState, membersMachine } from './members-machine.ts';
 import { fileStores, type GroupStores } from './stores.ts';
@@ -60,6 +60,7 @@ export class Groups {
 
 	/** Opens the members group; the app's groups do it for themselves. Does not wait for a leader. */
 	openMembers(): Promise<MembersGroup> {
+		if (this.#members === undefined) this.#options.workplane.health.hold(holdOf(MEMBERS));
 		this.#members ??= this.#openMembers();
 		return this.#members;
 	}
@@ -79,6 +80,8 @@ export class Groups {
 	): Promise<Group<S, StandardSchemaV1.InferInput<C>, R>> {
 		if (name === MEMBERS) throw new MeshError('invalid_input', `the group name '${MEMBERS}' is the workload's own`);
 		if (this.#groups.has(name)) throw new MeshError('conflict', `group ${name} is open here already`);
+		// At once: this replica must not look ready between its joining and its groups.
+		this.#options.workplane.health.hold(holdOf(name));
 		const opening = this.openMembers().then(() => this.#openGroup(name, machine, options));
 		this.#groups.set(name, opening as Promise<Group<unknown, unknown, unknown>>);
 		this.#shown ??= name;
@@ -138,8 +141,6 @@ export class Groups {
 			this.#options.onFatal(error);
 			throw error;
 		}
-		const reason = `group ${name}`;
-		workplane.health.hold(reason);
 		const identity = (s: number, g: number): MemberIdentity => ({
 			id: raftMemberId(s, g),
 			context: new TextEncoder().encode(`${charter.opened.charter.body.name}-${s}`),
@@ -159,7 +160,9 @@ export class Groups {
 		group.onEvent((event) => {
 			if (event.type === 'failed') {
 				this.#options.onFatal(
-					event.error instanceof MeshError ? event.error : new MeshError('internal', event.error.message, { cause: event.error }),
+					event.error instanceof MeshError
+						? event.error
+						: new MeshError('internal', event.error.message, { cause: event.error }),
 				);
 			} else if (event.type === 'disk') {
 				const message = `the disk of group ${name} is full: this replica takes no writes until there is room`;
@@ -173,7 +176,7 @@ export class Groups {
 
 	#onGroupChange(name: string, role: GroupRole, term: bigint, hasLeader: boolean): void {
 		const { workplane } = this.#options;
-		if (hasLeader && (role === 'leader' || role === 'follower')) workplane.health.lift(`group ${name}`);
+		if (hasLeader && (role === 'leader' || role === 'follower')) workplane.health.lift(holdOf(name));
 		workplane.emit('consensus', { group: name, role, term });
 		// To people the leader is that of the app's group; the members group is ours.
 		if (name === (this.#shown ?? MEMBERS)) workplane.setRole(role);
@@ -195,7 +198,8 @@ export class Groups {
 				void this.#tend(group);
 			}
 		} catch (error) {
-			if (!this.#abort.signal.aborted) this.#options.workplane.parts.log.debug('members are not followed any more', { error });
+			if (!this.#abort.signal.aborted)
+				this.#options.workplane.parts.log.debug('members are not followed any more', { error });
 		}
 	}
 
@@ -214,7 +218,8 @@ export class Groups {
 			if (adoptsNewcomers) {
 				for (const { record } of live) {
 					const { slot, gen, replicaId, machineId } = record;
-					if (gen > (slots.get(slot)?.gen ?? 0)) await group.propose({ type: 'admit', slot, gen, replicaId, machineId });
+					if (gen > (slots.get(slot)?.gen ?? 0))
+						await group.propose({ type: 'admit', slot, gen, replicaId, machineId });
 				}
 				return;
 			}
@@ -232,4 +237,9 @@ export class Groups {
 	tend(): void {
 		if (this.#membersGroup !== undefined) void this.#tend(this.#membersGroup);
 	}
+}
+
+/** Why a replica is not ready while it is no voter of a group. */
+function holdOf(group: string): string {
+	return `group ${group}`;
 }

@@ -45,7 +45,8 @@ class SocketHost implements PodHost {
 	}
 
 	get calls(): HostCalls {
-		if (this.#session === undefined) throw new MeshError('unavailable', `the host behind ${this.#path} cannot be reached now`);
+		if (this.#session === undefined)
+			throw new MeshError('unavailable', `the host behind ${this.#path} cannot be reached now`);
 		return this.#session.caller(PodApi);
 	}
 

@@ -49,12 +49,27 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 	const replicaId = peerIdOf(key.publicKey) as ReplicaId;
 	const read = createAdvertisementReader();
 	const { listen, announce } = context;
-	const network = await openNetwork({ seed: key.seed, listen, announce, wid, read: (bytes) => read(bytes, Date.now()) });
+	const network = await openNetwork({
+		seed: key.seed,
+		listen,
+		announce,
+		wid,
+		read: (bytes) => read(bytes, Date.now()),
+	});
 	let workplane: LiveWorkplane | undefined;
 	try {
 		const addresses = (): readonly string[] => network.transport.addresses().slice(0, LIMITS.addressesMax);
 		const { slot, gen, incarnation, award } = context;
-		const csr: Csr = { slot, gen, incarnation, awardId: award.awardId, wid, replicaId, addresses: [...addresses()], ts: Date.now() };
+		const csr: Csr = {
+			slot,
+			gen,
+			incarnation,
+			awardId: award.awardId,
+			wid,
+			replicaId,
+			addresses: [...addresses()],
+			ts: Date.now(),
+		};
 		const admitted = await admission(host, context, csr, key, signal, () =>
 			certify(chartered.body, csr, context.machineId, tenderKey, Date.now()),
 		);
@@ -93,9 +108,13 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 		await workplane?.drain({ grace: 0, reason: 'joining failed' });
 		await network.transport[Symbol.asyncDispose]();
 		if (limit.aborted) {
-			throw new MeshError('deadline', `not admitted within ${timeoutMs} ms: is whoever placed this replica still there?`, {
-				cause: error,
-			});
+			throw new MeshError(
+				'deadline',
+				`not admitted within ${timeoutMs} ms: is whoever placed this replica still there?`,
+				{
+					cause: error,
+				},
+			);
 		}
 		throw error;
 	}

@@ -4,8 +4,8 @@
  */
 import type { Directory, WorkloadView } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
-import type { Logger } from '../telemetry/index.ts';
 import type { MemberHint } from '../replicas/placement-api.ts';
+import type { Logger } from '../telemetry/index.ts';
 import type { PodHost } from './host.ts';
 
 const RETRY_MIN_MS = 200;

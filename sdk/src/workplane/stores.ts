@@ -32,7 +32,8 @@ export function fileStores(dataDir: string): GroupStores {
 			if (known !== undefined) return Number(known);
 			if (incarnation > 0) return undefined;
 			for (const old of await readdir(root)) {
-				if (/^g\d+$/.test(old) && Number(old.slice(1)) < gen) await rm(join(root, old), { recursive: true, force: true });
+				if (/^g\d+$/.test(old) && Number(old.slice(1)) < gen)
+					await rm(join(root, old), { recursive: true, force: true });
 			}
 			await mkdir(folder(gen), { recursive: true, mode: 0o700 });
 			await writeFile(file, String(foundingSlots), { mode: 0o600, flush: true });
@@ -66,5 +67,6 @@ export function memoryStores(media: Map<string, MemoryMedium | number> = new Map
 }
 
 function requireName(group: string): void {
-	if (!GROUP_NAME.test(group)) throw new MeshError('invalid_input', `the group name '${group}' is not a DNS label such as orders`);
+	if (!GROUP_NAME.test(group))
+		throw new MeshError('invalid_input', `the group name '${group}' is not a DNS label such as orders`);
 }

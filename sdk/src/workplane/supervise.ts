@@ -56,7 +56,10 @@ export function superviseReplica(
 
 	const drain = (replica: ReplicaId, reason: string): void => {
 		if (replica === self) return leave(reason);
-		directory.member(replica)?.drain({ reason }).catch((error) => log.debug('replica not drained', { error }));
+		directory
+			.member(replica)
+			?.drain({ reason })
+			.catch((error) => log.debug('replica not drained', { error }));
 	};
 	const driver = host.canPlace
 		? new ReplicaDriver(
@@ -148,7 +151,10 @@ export function superviseReplica(
 	const connection = host.onConnection((isConnected) => {
 		workplane.setState(isConnected ? 'serving' : 'degraded');
 		if (isConnected) workplane.announce();
-		else workplane.warn(new MeshError('unavailable', 'the host is away: this replica serves on, but nothing heals through it'));
+		else
+			workplane.warn(
+				new MeshError('unavailable', 'the host is away: this replica serves on, but nothing heals through it'),
+			);
 	});
 
 	workplane.add({

@@ -1,7 +1,8 @@
 /** The workplane of one replica: what an app holds after joining. Composes the rooms; decides little itself. */
+
+import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Directory, MemberEvent, NetworkEnd, PeerPrincipal, WorkloadView } from '../discovery/index.ts';
 import { MeshError } from '../errors.ts';
-import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Group, Machine } from '../raft/group.types.ts';
 import { type Kv, openKv } from '../raft/kv.ts';
 import { kvMachine } from '../raft/kv-machine.ts';
@@ -73,7 +74,10 @@ export interface Workplane extends AsyncDisposable {
 	 * Leaves in order: not ready any more, calls in flight end, leadership goes to others, farewell. Resolves when this
 	 * replica is gone from the mesh. Idempotent.
 	 */
-	drain(options?: { readonly grace?: number | `${number}${'ms' | 's' | 'm'}`; readonly reason?: string }): Promise<DrainReport>;
+	drain(options?: {
+		readonly grace?: number | `${number}${'ms' | 's' | 'm'}`;
+		readonly reason?: string;
+	}): Promise<DrainReport>;
 	on<K extends keyof Events>(
 		type: K,
 		listener: (event: Events[K]) => void,
@@ -263,7 +267,10 @@ export class LiveWorkplane implements Workplane {
 	): Promise<Group<S, StandardSchemaV1.InferInput<C>, R>> {
 		this.#requireIn();
 		if (this.#groups === undefined) {
-			throw new MeshError('invalid_input', `group ${name}: only a StatefulSet has groups; this workload is a Deployment`);
+			throw new MeshError(
+				'invalid_input',
+				`group ${name}: only a StatefulSet has groups; this workload is a Deployment`,
+			);
 		}
 		return this.#groups.open(name, machine, options);
 	}
@@ -320,7 +327,11 @@ export class LiveWorkplane implements Workplane {
 		this.setState('left');
 		for (const { queue } of this.#watchers) queue.end();
 		const farewell = this.#farewell;
-		if (farewell !== undefined) await within(FAREWELL_MS, tryTo(() => host.calls.leave({ reason: farewell.slice(0, 200) })));
+		if (farewell !== undefined)
+			await within(
+				FAREWELL_MS,
+				tryTo(() => host.calls.leave({ reason: farewell.slice(0, 200) })),
+			);
 		await host[Symbol.asyncDispose]();
 		return { finished: Math.max(0, before - aborted), aborted, tookMs: performance.now() - startMs };
 	}
@@ -347,7 +358,10 @@ export class LiveWorkplane implements Workplane {
 		if (this.#draining === undefined) this.#parts.directory.publish({ services: [...this.#servers.keys()] });
 	}
 
-	#wrap<M extends Methods>(contract: Contract<M>, impl: Impl<M, CallContext>): Impl<M, SessionCallContext<PeerPrincipal>> {
+	#wrap<M extends Methods>(
+		contract: Contract<M>,
+		impl: Impl<M, CallContext>,
+	): Impl<M, SessionCallContext<PeerPrincipal>> {
 		const handlers = impl as unknown as Record<string, (input: unknown, context: CallContext) => unknown>;
 		const wrapped: Record<string, unknown> = {};
 		for (const name of Object.keys(contract.methods)) {
@@ -425,7 +439,11 @@ export class LiveWorkplane implements Workplane {
 		const told: MembershipEvent = { type: event.type, replica: this.#replica(event.record, workload) };
 		for (const watcher of this.#watchers) if (watcher.workload === workload) watcher.queue.push(told);
 		if (wid === this.#parts.charter.opened.wid) {
-			this.#parts.log.info(`replica ${event.type}`, { slot: event.record.slot, gen: event.record.gen, peer: event.record.replicaId });
+			this.#parts.log.info(`replica ${event.type}`, {
+				slot: event.record.slot,
+				gen: event.record.gen,
+				peer: event.record.replicaId,
+			});
 			this.emit('member', told);
 		}
 	}

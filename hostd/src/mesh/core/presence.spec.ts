@@ -66,7 +66,9 @@ describe('presence table', () => {
 		const table = createPresenceTable();
 		table.accept(presenceOf(a, 1), envelope, 0);
 		table.accept(presenceOf(b, 1), envelope, 0);
-		expect(table.accept(presenceOf(a, 2, 0), envelope, 1)).to.deep.equal([{ type: 'down', machineId: a, reason: 'left' }]);
+		expect(table.accept(presenceOf(a, 2, 0), envelope, 1)).to.deep.equal([
+			{ type: 'down', machineId: a, reason: 'left' },
+		]);
 		expect(table.accept(presenceOf(a, 1), envelope, 2)).to.equal(undefined);
 		expect(table.present().map(({ machineId }) => machineId)).to.deep.equal([b]);
 	});
@@ -91,7 +93,9 @@ describe('presence table', () => {
 describe('back-off', () => {
 	it('doubles up to its limit, never below its least, and starts again', () => {
 		const backoff = createBackoff(100, 1_000);
-		expect([0, 1, 2, 3, 4, 5].map(() => backoff.next(0.999999))).to.deep.equal([99, 199, 399, 799, 999, 999].map((ms) => Math.max(100, ms)));
+		expect([0, 1, 2, 3, 4, 5].map(() => backoff.next(0.999999))).to.deep.equal(
+			[99, 199, 399, 799, 999, 999].map((ms) => Math.max(100, ms)),
+		);
 		backoff.reset();
 		expect(backoff.next(0)).to.equal(100);
 	});

@@ -2,8 +2,9 @@
  * The machine DHT over kad-dht, under the mesh's own protocol name. An operation costs some 8 messages and 50–130 ms,
  * so callers bound it in time and use it rarely. Everything found is a hint.
  */
-import { type KadDHT, kadDHT } from '@libp2p/kad-dht';
+
 import type { MachineId } from '@beemesh/sdk/wire';
+import { type KadDHT, kadDHT } from '@libp2p/kad-dht';
 import { CID } from 'multiformats/cid';
 import { create as createDigest } from 'multiformats/hashes/digest';
 import { meshHash } from '../hello.ts';

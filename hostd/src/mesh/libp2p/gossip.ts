@@ -3,9 +3,10 @@
  * topic's handler verifies before it is passed on. The limits keep one peer from making us decode, remember or
  * subscribe without end.
  */
-import { type GossipSub, gossipsub, type Message, StrictNoSign, TopicValidatorResult } from '@libp2p/gossipsub';
+
 import { sha256 } from '@beemesh/sdk/identity';
 import { LIMITS, type MachineId } from '@beemesh/sdk/wire';
+import { type GossipSub, gossipsub, type Message, StrictNoSign, TopicValidatorResult } from '@libp2p/gossipsub';
 import type { Gossip, GossipHandler, Verdict } from '../ports.ts';
 
 /** Room for the envelope's frame and the topic's name. */
@@ -55,7 +56,10 @@ export function createGossip(pubsub: GossipSub): Gossip {
 			return new Set(recipients.map((peer) => peer.toString() as MachineId));
 		},
 		subscribe(topic, handler: GossipHandler) {
-			pubsub.topicValidators.set(topic, (peer, message) => RESULTS[handler(message.data, peer.toString() as MachineId)]);
+			pubsub.topicValidators.set(
+				topic,
+				(peer, message) => RESULTS[handler(message.data, peer.toString() as MachineId)],
+			);
 			pubsub.subscribe(topic);
 			return {
 				[Symbol.dispose]: () => {

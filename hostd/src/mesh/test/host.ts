@@ -56,7 +56,13 @@ export async function startHost(options: {
 export function testLogger(host: string) {
 	const level = process.env.BEEMESH_TEST_LOG;
 	if (level !== 'debug' && level !== 'info') return silentLogger;
-	return createLogger({ level, format: 'text', sink: (line) => console.error(line), nowMs: Date.now, fields: { host } });
+	return createLogger({
+		level,
+		format: 'text',
+		sink: (line) => console.error(line),
+		nowMs: Date.now,
+		fields: { host },
+	});
 }
 
 /** Resolves when the condition holds, looking again at each change of who is present. */

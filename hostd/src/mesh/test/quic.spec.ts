@@ -25,7 +25,11 @@ describe('mesh on QUIC', function () {
 	async function startThree(): Promise<[TestHost, TestHost, TestHost]> {
 		const first = await start({ name: 'one' });
 		const join = [first.node.addresses()[0] as string];
-		const three: [TestHost, TestHost, TestHost] = [first, await start({ name: 'two', join }), await start({ name: 'three', join })];
+		const three: [TestHost, TestHost, TestHost] = [
+			first,
+			await start({ name: 'two', join }),
+			await start({ name: 'three', join }),
+		];
 		await Promise.all(three.map(({ node }) => whenHosts(node, count(3))));
 		return three;
 	}
@@ -55,7 +59,9 @@ describe('mesh on QUIC', function () {
 	it('tells of changes and of leaving', async () => {
 		const [one, two, three] = await startThree();
 		two.set({ leaving: true, pods: 3 });
-		await whenHosts(one.node, (present) => present.some(({ name, leaving, pods }) => name === 'two' && leaving && pods === 3));
+		await whenHosts(one.node, (present) =>
+			present.some(({ name, leaving, pods }) => name === 'two' && leaving && pods === 3),
+		);
 		await three[Symbol.asyncDispose]();
 		await Promise.all([one, two].map(({ node }) => whenHosts(node, count(2))));
 	});
@@ -64,7 +70,12 @@ describe('mesh on QUIC', function () {
 		const one = await start({ name: 'one' });
 		const child = spawn(
 			process.execPath,
-			['--conditions=source', fileURLToPath(new URL('./child.ts', import.meta.url)), 'killed', one.node.addresses()[0] as string],
+			[
+				'--conditions=source',
+				fileURLToPath(new URL('./child.ts', import.meta.url)),
+				'killed',
+				one.node.addresses()[0] as string,
+			],
 			{ stdio: ['pipe', 'pipe', 'inherit'] },
 		);
 		children.push(child);
@@ -92,9 +103,10 @@ describe('mesh on QUIC', function () {
 	it('keeps meshes of another name apart', async () => {
 		const one = await start({ name: 'one', mesh: 'blue' });
 		const other = await start({ name: 'other', mesh: 'red' });
-		const refused = await other.node.rpc
-			.connect(one.node.machineId, { addresses: one.node.addresses() })
-			.then(() => undefined, (error: Error) => error);
+		const refused = await other.node.rpc.connect(one.node.machineId, { addresses: one.node.addresses() }).then(
+			() => undefined,
+			(error: Error) => error,
+		);
 		expect(refused?.message).to.match(/another mesh/);
 		expect(one.node.hosts()).to.have.length(1);
 	});
@@ -102,7 +114,10 @@ describe('mesh on QUIC', function () {
 	it('carries tenders to everyone, and passes on only what was accepted', async () => {
 		const [one, two, three] = await startThree();
 		const seen: string[] = [];
-		for (const { node, name } of [{ node: two.node, name: 'two' }, { node: three.node, name: 'three' }]) {
+		for (const { node, name } of [
+			{ node: two.node, name: 'two' },
+			{ node: three.node, name: 'three' },
+		]) {
 			node.onTender('root', (data, from) => {
 				expect([one, two, three].map((host) => host.node.machineId)).to.include(from);
 				seen.push(`${name}: ${new TextDecoder().decode(data)}`);

@@ -22,7 +22,11 @@ describe('accountant', () => {
 		accountant.commit('b', 'running');
 		expect(accountant.free().memoryBytes).to.equal(2000);
 		expect(accountant.reserve('c', claim(2001))).to.equal(false);
-		expect(accountant.usage()).to.deep.include({ leased: claim(3000).resources, running: claim(3000).resources, reserved: NO_RESOURCES });
+		expect(accountant.usage()).to.deep.include({
+			leased: claim(3000).resources,
+			running: claim(3000).resources,
+			reserved: NO_RESOURCES,
+		});
 		expect(accountant.release('a')).to.equal(true);
 		expect(accountant.release('a')).to.equal(false);
 		expect(accountant.reserve('c', claim(5000))).to.equal(true);

@@ -94,7 +94,8 @@ export function createAccountant(initial: Resources): Accountant {
 	const free = (): Resources => subtractResources(allocatable, sumOf());
 	const portTaken = (wanted: HostPort): boolean => {
 		for (const { claim } of claims.values()) {
-			if (claim.hostPorts.some((taken) => taken.port === wanted.port && taken.protocol === wanted.protocol)) return true;
+			if (claim.hostPorts.some((taken) => taken.port === wanted.port && taken.protocol === wanted.protocol))
+				return true;
 		}
 		return false;
 	};

@@ -29,7 +29,11 @@ export function createAdmissions<A>(): Admissions<A> {
 				return { type: 'refused', reason: 'another admission request has been made on this award' };
 			}
 			if (entry?.answer !== undefined) return { type: 'answered', answer: entry.answer };
-			if (!live) return { type: 'refused', reason: 'this award is not live here: unknown, expired, cancelled or given to another host' };
+			if (!live)
+				return {
+					type: 'refused',
+					reason: 'this award is not live here: unknown, expired, cancelled or given to another host',
+				};
 			if (nowMs > untilMs) return { type: 'refused', reason: 'the award has expired' };
 			if (entry !== undefined) return { type: 'wait' };
 			bound.set(awardId, { csrCid, untilMs, answer: undefined });

@@ -256,7 +256,9 @@ describe('bidder: any order of events', () => {
 		for (let seed = 1; seed <= 300; seed++) {
 			const { random } = entropyOf(seed);
 			const host = bidder();
-			const tenders = [0, 1, 2].map((i) => tenderOf({ tenderId: `tender-${i}`, slotCount: 3, memoryGi: 1 + Math.floor(random() * 3) }));
+			const tenders = [0, 1, 2].map((i) =>
+				tenderOf({ tenderId: `tender-${i}`, slotCount: 3, memoryGi: 1 + Math.floor(random() * 3) }),
+			);
 			for (let i = 0; i < 60; i++) {
 				const tender = tenders[Math.floor(random() * 3)] as ReturnType<typeof tenderOf>;
 				const slot = Math.floor(random() * 3);

@@ -12,7 +12,17 @@
 import type { Award, MachineId, Tender } from '@beemesh/sdk/wire';
 import { evaluate } from './evaluate.ts';
 import { type Score, scoreOf } from './score.ts';
-import { bidKey, claimOf, type Entropy, type Explained, explain, type HostView, type Ledger, type Outcome, podKey } from './types.ts';
+import {
+	bidKey,
+	claimOf,
+	type Entropy,
+	type Explained,
+	explain,
+	type HostView,
+	type Ledger,
+	type Outcome,
+	podKey,
+} from './types.ts';
 
 export interface BidderConfig {
 	/** W: the worst host waits this long before it answers. Default 100 ms: a mesh of up to 64 hosts. */
@@ -273,7 +283,11 @@ export function createBidder({ ledger, host, entropy, config: partial }: BidderO
 		for (const { admitted, expMs, leaseAtMs, requesterLostAtMs } of deployments.values()) {
 			next = Math.min(next, leaseAtMs);
 			if (admitted) continue;
-			next = Math.min(next, expMs, requesterLostAtMs === undefined ? next : requesterLostAtMs + config.requesterLossGraceMs);
+			next = Math.min(
+				next,
+				expMs,
+				requesterLostAtMs === undefined ? next : requesterLostAtMs + config.requesterLossGraceMs,
+			);
 		}
 		return next === Number.POSITIVE_INFINITY ? undefined : next;
 	}

@@ -59,8 +59,12 @@ export function starvedReasons(
 		if (candidate === undefined) count('no answer');
 		else count(candidate.refusedWith ?? candidate.bid.reason ?? 'offered, and all it offered is taken');
 	}
-	for (const lease of leases) count(`lease: slot ${lease.slot} generation ${lease.gen} is being deployed by ${lease.machineId}`);
+	for (const lease of leases)
+		count(`lease: slot ${lease.slot} generation ${lease.gen} is being deployed by ${lease.machineId}`);
 	return [...groups]
-		.map(([need, group]) => ({ requirement: group.texts.size === 1 ? ([...group.texts][0] as string) : need, hosts: group.hosts }))
+		.map(([need, group]) => ({
+			requirement: group.texts.size === 1 ? ([...group.texts][0] as string) : need,
+			hosts: group.hosts,
+		}))
 		.sort((a, b) => b.hosts - a.hosts || (a.requirement < b.requirement ? -1 : 1));
 }

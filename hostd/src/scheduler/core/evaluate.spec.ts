@@ -21,9 +21,14 @@ describe('evaluation of a tender by a host', () => {
 
 	it('names the resource that is short, with what is needed and what is free', () => {
 		expect(reasonOf(tenderOf({ memoryGi: 900 }), hostWith())).to.equal('memory: needs 900Gi, 8Gi free');
-		expect(reasonOf(tenderOf(), hostWith({ ledger: ledgerOf({ cpuMillis: 250 }) }))).to.equal('cpu: needs 500m, 250m free');
+		expect(reasonOf(tenderOf(), hostWith({ ledger: ledgerOf({ cpuMillis: 250 }) }))).to.equal(
+			'cpu: needs 500m, 250m free',
+		);
 		const disk = tenderOf();
-		const wants = { ...disk, requirements: { ...disk.requirements, resources: { cpuMillis: 0, memoryBytes: 0, diskBytes: 200 * GI } } };
+		const wants = {
+			...disk,
+			requirements: { ...disk.requirements, resources: { cpuMillis: 0, memoryBytes: 0, diskBytes: 200 * GI } },
+		};
 		expect(reasonOf(wants, hostWith())).to.equal('disk: needs 200Gi, 100Gi free');
 	});
 
@@ -35,9 +40,14 @@ describe('evaluation of a tender by a host', () => {
 
 	it('requires each label of the nodeSelector, and is not fooled by inherited names', () => {
 		const tender = tenderOf();
-		const select = (nodeSelector: Record<string, string>) => ({ ...tender, requirements: { ...tender.requirements, nodeSelector } });
+		const select = (nodeSelector: Record<string, string>) => ({
+			...tender,
+			requirements: { ...tender.requirements, nodeSelector },
+		});
 		expect(reasonOf(select({ zone: 'eu' }), hostWith({ labels: { zone: 'eu' } }))).to.equal('offers 1');
-		expect(reasonOf(select({ zone: 'eu' }), hostWith({ labels: { zone: 'us' } }))).to.equal('nodeSelector: needs zone=eu, the host has us');
+		expect(reasonOf(select({ zone: 'eu' }), hostWith({ labels: { zone: 'us' } }))).to.equal(
+			'nodeSelector: needs zone=eu, the host has us',
+		);
 		expect(reasonOf(select({ constructor: 'x' }), hostWith())).to.equal(
 			'nodeSelector: needs constructor=x, the host has no such label',
 		);
@@ -45,7 +55,10 @@ describe('evaluation of a tender by a host', () => {
 
 	it('offers one replica where a host port is wanted, and none where it is taken', () => {
 		const base = tenderOf({ slotCount: 3 });
-		const tender = { ...base, requirements: { ...base.requirements, hostPorts: [{ port: 80, protocol: 'TCP' as const }] } };
+		const tender = {
+			...base,
+			requirements: { ...base.requirements, hostPorts: [{ port: 80, protocol: 'TCP' as const }] },
+		};
 		const ledger = ledgerOf();
 		expect(evaluate(tender, hostWith({ ledger }))).to.deep.equal({ offer: true, slots: 1 });
 		ledger.reserve('pod/x', claimOf(tender));
@@ -68,6 +81,12 @@ describe('evaluation of a tender by a host', () => {
 	});
 
 	it('writes sizes as Kubernetes does, and never more than there is', () => {
-		expect([900 * GI, 1.99 * GI, 2 ** 20, 1500, 12].map(binary)).to.deep.equal(['900Gi', '1.9Gi', '1Mi', '1.4Ki', '12']);
+		expect([900 * GI, 1.99 * GI, 2 ** 20, 1500, 12].map(binary)).to.deep.equal([
+			'900Gi',
+			'1.9Gi',
+			'1Mi',
+			'1.4Ki',
+			'12',
+		]);
 	});
 });

@@ -13,7 +13,10 @@ export type Evaluation =
 /** Order of `scheduling.md`: host policy, resources, nodeSelector, host ports, spread. */
 export function evaluate(tender: Tender, host: HostView): Evaluation {
 	const reason =
-		refuseByPolicy(tender, host) ?? refuseByResources(tender, host) ?? refuseBySelector(tender, host) ?? refuseByPorts(tender, host);
+		refuseByPolicy(tender, host) ??
+		refuseByResources(tender, host) ??
+		refuseBySelector(tender, host) ??
+		refuseByPorts(tender, host);
 	if (reason !== undefined) return { offer: false, reason };
 
 	// Two pods of one host cannot share a host port, so a second replica never fits beside the first.
@@ -23,7 +26,10 @@ export function evaluate(tender: Tender, host: HostView): Evaluation {
 		const [first] = tender.slots;
 		return { offer: false, reason: `lease: slot ${first?.slot} generation ${first?.gen} is on this host already` };
 	}
-	return { offer: true, slots: Math.min(open.length, perHost, fitCount(tender.requirements.resources, host.ledger.free())) };
+	return {
+		offer: true,
+		slots: Math.min(open.length, perHost, fitCount(tender.requirements.resources, host.ledger.free())),
+	};
 }
 
 function refuseByPolicy(tender: Tender, host: HostView): string | undefined {
@@ -58,7 +64,8 @@ function refuseByPorts(tender: Tender, host: HostView): string | undefined {
 }
 
 function fitCount(need: Resources, free: Resources): number {
-	const per = (needed: number, available: number): number => (needed === 0 ? Number.POSITIVE_INFINITY : Math.floor(available / needed));
+	const per = (needed: number, available: number): number =>
+		needed === 0 ? Number.POSITIVE_INFINITY : Math.floor(available / needed);
 	return Math.min(
 		per(need.cpuMillis, free.cpuMillis),
 		per(need.memoryBytes, free.memoryBytes),
@@ -68,7 +75,12 @@ function fitCount(need: Resources, free: Resources): number {
 
 /** As Kubernetes writes quantities: `900Gi`, `1.5Gi`, `512Mi`. */
 export function binary(bytes: number): string {
-	for (const [unit, size] of [['Ti', 2 ** 40], ['Gi', 2 ** 30], ['Mi', 2 ** 20], ['Ki', 2 ** 10]] as const) {
+	for (const [unit, size] of [
+		['Ti', 2 ** 40],
+		['Gi', 2 ** 30],
+		['Mi', 2 ** 20],
+		['Ki', 2 ** 10],
+	] as const) {
 		if (bytes >= size) return `${trim(bytes / size)}${unit}`;
 	}
 	return String(bytes);

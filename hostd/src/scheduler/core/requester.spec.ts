@@ -2,7 +2,13 @@ import type { MachineId } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { bidOf, entropyOf, machine, tenderOf } from '../test/fixtures.ts';
-import { createRequester, type PlacementReport, type RequesterEffect, type RequesterEvent, type RequesterOptions } from './requester.ts';
+import {
+	createRequester,
+	type PlacementReport,
+	type RequesterEffect,
+	type RequesterEvent,
+	type RequesterOptions,
+} from './requester.ts';
 
 type Of<T extends RequesterEffect['type']> = Extract<RequesterEffect, { type: T }>;
 type ReportOf<T extends PlacementReport['type']> = Extract<PlacementReport, { type: T }>;
@@ -41,7 +47,9 @@ function placement(options: Partial<RequesterOptions> & { readonly slotCount?: n
 			step({ type: 'bid', bid: bidOf(core.tenderId, machineId, { slotsOffered: 0, score: 0, reason }) }),
 		all: <T extends RequesterEffect['type']>(type: T) => log.filter((effect): effect is Of<T> => effect.type === type),
 		reports: <T extends PlacementReport['type']>(type: T) =>
-			log.flatMap((effect) => (effect.type === 'report' && effect.report.type === type ? [effect.report as ReportOf<T>] : [])),
+			log.flatMap((effect) =>
+				effect.type === 'report' && effect.report.type === type ? [effect.report as ReportOf<T>] : [],
+			),
 		accept(awardId: string) {
 			return step({ type: 'award-answer', awardId, accepted: true });
 		},
@@ -59,7 +67,9 @@ describe('requester: from tender to outcome', () => {
 		const p = placement();
 		p.start(a, b);
 		expect(p.all('tender')).to.have.length(1);
-		expect(p.reports('tendered')).to.deep.equal([{ type: 'tendered', tenderId: p.core.tenderId, scope: 'root', hosts: 2 }]);
+		expect(p.reports('tendered')).to.deep.equal([
+			{ type: 'tendered', tenderId: p.core.tenderId, scope: 'root', hosts: 2 },
+		]);
 	});
 
 	it('awards the best bid, and ends with the outcome', () => {
@@ -72,7 +82,9 @@ describe('requester: from tender to outcome', () => {
 		p.accept(award?.awardId ?? '');
 		expect(p.done()).to.equal(false);
 		p.step({ type: 'outcome', awardId: award?.awardId ?? '', machineId: b, outcome: 'deployed' });
-		expect(p.reports('outcome')).to.deep.equal([{ type: 'outcome', slot: 0, gen: 1, machineId: b, outcome: 'deployed' }]);
+		expect(p.reports('outcome')).to.deep.equal([
+			{ type: 'outcome', slot: 0, gen: 1, machineId: b, outcome: 'deployed' },
+		]);
 		expect(p.all('close')).to.deep.equal([{ type: 'close', tenderId: p.core.tenderId, machines: [a] }]);
 		expect(p.log.at(-1)?.type).to.equal('done');
 		expect(p.core.nextDeadlineMs()).to.equal(undefined);
@@ -122,7 +134,12 @@ describe('requester: from tender to outcome', () => {
 		q.passMs(600);
 		q.bid(b, { slotsOffered: 2 });
 		q.step({ type: 'hosts', hosts: [a, b] });
-		expect(q.all('award').map(({ machineId }) => machineId).sort()).to.deep.equal([a, b]);
+		expect(
+			q
+				.all('award')
+				.map(({ machineId }) => machineId)
+				.sort(),
+		).to.deep.equal([a, b]);
 	});
 
 	it('closes at the end of the window with what it has', () => {
@@ -200,7 +217,9 @@ describe('requester: refusals and silence', () => {
 		const [first, second] = p.all('award');
 		p.reject(first?.awardId ?? '');
 		expect(p.all('award')).to.have.length(2);
-		expect(p.reports('starved')[0]).to.deep.include({ reasons: [{ requirement: 'memory: needs 1Gi, 0 free', hosts: 1 }] });
+		expect(p.reports('starved')[0]).to.deep.include({
+			reasons: [{ requirement: 'memory: needs 1Gi, 0 free', hosts: 1 }],
+		});
 		p.accept(second?.awardId ?? '');
 		p.step({ type: 'outcome', awardId: second?.awardId ?? '', machineId: a, outcome: 'deployed' });
 		expect(p.done()).to.equal(true);
@@ -351,7 +370,10 @@ describe('requester: trouble after the award', () => {
 		expect(p.done()).to.equal(false);
 		p.step({ type: 'hosts', hosts: [b] });
 		p.passMs(3_000);
-		expect(p.reports('outcome')[0]).to.deep.include({ outcome: 'failed', reason: 'the host was lost while it deployed' });
+		expect(p.reports('outcome')[0]).to.deep.include({
+			outcome: 'failed',
+			reason: 'the host was lost while it deployed',
+		});
 		expect(p.done()).to.equal(true);
 	});
 
@@ -430,14 +452,19 @@ describe('requester: any order of events', () => {
 		for (let seed = 1; seed <= 400; seed++) {
 			const { random } = entropyOf(seed);
 			const hosts = [a, b, c, d];
-			const p = placement({ slotCount: 1 + Math.floor(random() * 4), keepTrying: random() < 0.5, entropy: entropyOf(seed) });
+			const p = placement({
+				slotCount: 1 + Math.floor(random() * 4),
+				keepTrying: random() < 0.5,
+				entropy: entropyOf(seed),
+			});
 			p.start(...hosts);
 			for (let i = 0; i < 60; i++) {
 				const host = hosts[Math.floor(random() * 4)] as MachineId;
 				const awards = p.all('award');
 				const awardId = awards[Math.floor(random() * awards.length)]?.awardId ?? 'none';
 				const dice = random();
-				if (dice < 0.3) p.bid(host, { score: random(), slotsOffered: Math.floor(random() * 3), validUntil: p.nowMs + 3_000 });
+				if (dice < 0.3)
+					p.bid(host, { score: random(), slotsOffered: Math.floor(random() * 3), validUntil: p.nowMs + 3_000 });
 				else if (dice < 0.5) p.accept(awardId);
 				else if (dice < 0.6) p.reject(awardId);
 				else if (dice < 0.7) p.step({ type: 'outcome', awardId, machineId: host, outcome: 'deployed' });

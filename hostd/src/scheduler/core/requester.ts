@@ -199,7 +199,8 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 		return offering(nowMs) > placeable(nowMs).length || (hosts.size > 0 && allHeard());
 	}
 
-	const offering = (nowMs: number): number => [...candidates.values()].filter((candidate) => awardable(candidate, nowMs)).length;
+	const offering = (nowMs: number): number =>
+		[...candidates.values()].filter((candidate) => awardable(candidate, nowMs)).length;
 	const allHeard = (): boolean => [...hosts].every((machineId) => candidates.has(machineId));
 
 	function onWindowEnd(nowMs: number): void {
@@ -207,7 +208,13 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 		if (isLastRing && !isPatient && !allHeard() && offering(nowMs) < placeable(nowMs).length) {
 			isPatient = true;
 			phase = { name: 'window', untilMs: nowMs + config.patienceMs };
-			effects.push(explain('window over: waiting for hosts that are present', { tenderId, bids: candidates.size, hosts: hosts.size }));
+			effects.push(
+				explain('window over: waiting for hosts that are present', {
+					tenderId,
+					bids: candidates.size,
+					hosts: hosts.size,
+				}),
+			);
 			return;
 		}
 		effects.push(explain('window closed', { tenderId, bids: candidates.size, hosts: hosts.size }));
@@ -216,7 +223,8 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 
 	function assign(nowMs: number): void {
 		const load = new Map<MachineId, number>();
-		for (const { award } of slots) if (award !== undefined) load.set(award.machineId, (load.get(award.machineId) ?? 0) + 1);
+		for (const { award } of slots)
+			if (award !== undefined) load.set(award.machineId, (load.get(award.machineId) ?? 0) + 1);
 		for (const slot of placeable(nowMs)) {
 			const chosen = chooseHost({ candidates: candidates.values(), load, tender, tenderId, nowMs });
 			if (chosen === undefined) return;
@@ -229,7 +237,9 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 			slot.state = 'awarded';
 			slot.award = { awardId, machineId, expMs, deadlineMs, accepted: false, admitted: false, lostAtMs: undefined };
 			const { slot: number, gen } = slot;
-			effects.push(explain('slot awarded to the best bid left', { tenderId, awardId, slot: number, gen, machineId, score }));
+			effects.push(
+				explain('slot awarded to the best bid left', { tenderId, awardId, slot: number, gen, machineId, score }),
+			);
 			effects.push({ type: 'award', awardId, tenderId, slot: number, gen, machineId, expMs });
 			report({ type: 'awarded', slot: number, gen, machineId, awardId });
 		}
@@ -253,7 +263,11 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 			type: 'starved',
 			slots: left.map(({ slot, gen }) => ({ slot, gen })),
 			hostsAsked: new Set([...hosts, ...candidates.keys()]).size,
-			reasons: starvedReasons(hosts, candidates, left.map((slot) => leased(slot, nowMs)).filter((lease) => lease !== undefined)),
+			reasons: starvedReasons(
+				hosts,
+				candidates,
+				left.map((slot) => leased(slot, nowMs)).filter((lease) => lease !== undefined),
+			),
 		});
 		if (keepTrying) {
 			const backoffMs = Math.min(config.retryMaxMs, config.retryMinMs * 2 ** attempt);
@@ -271,7 +285,9 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 		if (phase.name === 'done') return;
 		phase = { name: 'settled' };
 		if (slots.some((slot) => slot.state === 'awarded')) return;
-		const machines = [...candidates.values()].filter(({ bid, taken }) => bid.slotsOffered > taken).map(({ bid }) => bid.machineId);
+		const machines = [...candidates.values()]
+			.filter(({ bid, taken }) => bid.slotsOffered > taken)
+			.map(({ bid }) => bid.machineId);
 		if (machines.length > 0) effects.push({ type: 'close', tenderId, machines });
 		phase = { name: 'done' };
 		effects.push({ type: 'done' });
@@ -393,10 +409,12 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 			return { slot: slot.slot, gen: slot.gen, machineId: slot.award.machineId, expMs: slot.award.expMs };
 		},
 		nextDeadlineMs() {
-			let next = phase.name === 'window' || phase.name === 'leases' || phase.name === 'retry' ? phase.untilMs : undefined;
+			let next =
+				phase.name === 'window' || phase.name === 'leases' || phase.name === 'retry' ? phase.untilMs : undefined;
 			for (const { award } of slots) {
 				if (award === undefined) continue;
-				const lost = award.accepted && award.lostAtMs !== undefined ? award.lostAtMs + config.hostLossGraceMs : undefined;
+				const lost =
+					award.accepted && award.lostAtMs !== undefined ? award.lostAtMs + config.hostLossGraceMs : undefined;
 				next = Math.min(next ?? Number.POSITIVE_INFINITY, award.deadlineMs, lost ?? Number.POSITIVE_INFINITY);
 			}
 			return next;

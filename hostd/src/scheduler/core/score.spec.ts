@@ -23,7 +23,8 @@ describe('score of a host for a tender', () => {
 	});
 
 	it('falls with each replica of the workload on the host, told or seen', () => {
-		const told = (replicas: number) => scoreOf(tenderOf({ avoid: { hard: [], soft: [{ machineId: machine(1), replicas }] } }), hostWith()).total;
+		const told = (replicas: number) =>
+			scoreOf(tenderOf({ avoid: { hard: [], soft: [{ machineId: machine(1), replicas }] } }), hostWith()).total;
 		expect(told(0)).to.be.greaterThan(told(1));
 		expect(told(1)).to.be.greaterThan(told(2));
 		const ledger = ledgerOf();
@@ -37,7 +38,8 @@ describe('score of a host for a tender', () => {
 		fuller.adopt('pod/a', { ...claimOf(other), resources: { cpuMillis: 1000, memoryBytes: 2 * GI, diskBytes: 0 } });
 		const crooked = ledgerOf();
 		crooked.adopt('pod/a', { ...claimOf(other), resources: { cpuMillis: 2000, memoryBytes: 0, diskBytes: 0 } });
-		const score = (ledger = ledgerOf(), reliability = 1) => scoreOf(tenderOf(), hostWith({ ledger, reliability })).total;
+		const score = (ledger = ledgerOf(), reliability = 1) =>
+			scoreOf(tenderOf(), hostWith({ ledger, reliability })).total;
 		expect(score(fuller)).to.be.greaterThan(score());
 		expect(score(fuller)).to.be.greaterThan(score(crooked));
 		expect(score(ledgerOf(), 1)).to.be.greaterThan(score(ledgerOf(), 0.5));
@@ -47,7 +49,9 @@ describe('score of a host for a tender', () => {
 		expect(tieBreak('a', machine(1))).to.equal(tieBreak('a', machine(1)));
 		const wins = new Map<number, number>();
 		for (let i = 0; i < 3_000; i++) {
-			const best = [0, 1, 2].sort((a, b) => tieBreak(`tender-${i}`, machine(a)) - tieBreak(`tender-${i}`, machine(b)))[0] as number;
+			const best = [0, 1, 2].sort(
+				(a, b) => tieBreak(`tender-${i}`, machine(a)) - tieBreak(`tender-${i}`, machine(b)),
+			)[0] as number;
 			wins.set(best, (wins.get(best) ?? 0) + 1);
 		}
 		for (const count of wins.values()) expect(count).to.be.within(700, 1_300);

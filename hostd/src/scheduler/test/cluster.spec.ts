@@ -1,5 +1,5 @@
-import { createKeyPair } from '@beemesh/sdk/identity';
 import { MeshError } from '@beemesh/sdk/errors';
+import { createKeyPair } from '@beemesh/sdk/identity';
 import type { Award } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { afterEach, describe, it } from 'mocha';
@@ -44,11 +44,11 @@ describe('scheduler in a mesh in memory', function () {
 			}),
 		);
 		for (const events of placed) {
-			expect(ofType(events, 'outcome').map(({ slot, outcome }) => `${slot} ${outcome}`).sort()).to.deep.equal([
-				'0 deployed',
-				'1 deployed',
-				'2 deployed',
-			]);
+			expect(
+				ofType(events, 'outcome')
+					.map(({ slot, outcome }) => `${slot} ${outcome}`)
+					.sort(),
+			).to.deep.equal(['0 deployed', '1 deployed', '2 deployed']);
 		}
 		expect(hosts.reduce((sum, { pods }) => sum + pods.size, 0)).to.equal(120);
 		for (const { resources, pods } of hosts) {
@@ -60,7 +60,11 @@ describe('scheduler in a mesh in memory', function () {
 	it('obeys the nodeSelector', async () => {
 		const { hosts, first } = await start(6);
 		const workload = createWorkload();
-		await placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 3, { nodeSelector: { parity: 'odd' } }));
+		await placeAndAdmit(
+			first.scheduler,
+			workload,
+			workload.request(first.machineId, 3, { nodeSelector: { parity: 'odd' } }),
+		);
 		expect(hosts.map(({ pods }) => pods.size)).to.deep.equal([0, 1, 0, 1, 0, 1]);
 	});
 
@@ -123,17 +127,26 @@ describe('scheduler in a mesh in memory', function () {
 		});
 		const workload = createWorkload();
 		const client = new AbortController();
-		const placing = placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 3), { signal: client.signal });
+		const placing = placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 3), {
+			signal: client.signal,
+		});
 		await started.promise;
 		client.abort();
 		const events = await placing;
-		expect(ofType(events, 'outcome').map(({ outcome }) => outcome)).to.deep.equal(['cancelled', 'cancelled', 'cancelled']);
+		expect(ofType(events, 'outcome').map(({ outcome }) => outcome)).to.deep.equal([
+			'cancelled',
+			'cancelled',
+			'cancelled',
+		]);
 		await over.promise;
 		for (const { resources } of hosts) expect(resources.usage().leased.cpuMillis).to.equal(0);
 	});
 
 	it('gives a slot up when its host is lost while it deploys', async () => {
-		const { hosts, first, network } = await start(3, { deploy: () => new Promise(() => undefined), requester: { hostLossGraceMs: 500 } });
+		const { hosts, first, network } = await start(3, {
+			deploy: () => new Promise(() => undefined),
+			requester: { hostLossGraceMs: 500 },
+		});
 		const workload = createWorkload();
 		const tender = workload.tender(first.machineId, [{ slot: 0, gen: 1 }]);
 		const request = {
@@ -146,7 +159,10 @@ describe('scheduler in a mesh in memory', function () {
 				if (event.type === 'accepted') network.crash(event.machineId);
 			},
 		});
-		expect(ofType(events, 'outcome')[0]).to.include({ outcome: 'failed', reason: 'the host was lost while it deployed' });
+		expect(ofType(events, 'outcome')[0]).to.include({
+			outcome: 'failed',
+			reason: 'the host was lost while it deployed',
+		});
 		expect(hosts).to.have.length(3);
 	});
 
@@ -162,7 +178,9 @@ describe('scheduler in a mesh in memory', function () {
 			});
 			const workload = createWorkload();
 			const client = new AbortController();
-			const placing = placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 1), { signal: client.signal });
+			const placing = placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 1), {
+				signal: client.signal,
+			});
 			const award = await awarded.promise;
 			const ask = (replica = createKeyPair()) => {
 				const { csr, statement } = admissionOf(award, first.key, replica);
@@ -176,7 +194,10 @@ describe('scheduler in a mesh in memory', function () {
 		}
 		const never = new AbortController().signal;
 		const failure = (promise: Promise<unknown>): Promise<MeshError> =>
-			promise.then(() => expect.fail('it was not refused'), (error: MeshError) => error);
+			promise.then(
+				() => expect.fail('it was not refused'),
+				(error: MeshError) => error,
+			);
 
 		it('gives the same certificate to the same request, asked of the client once', async () => {
 			const { first, ask, stop } = await awaiting();
@@ -199,7 +220,10 @@ describe('scheduler in a mesh in memory', function () {
 			const asked = (changed: Partial<Award>, key = first.key) => {
 				const { csr, statement } = admissionOf({ ...award, ...changed }, key);
 				return failure(
-					first.scheduler.requestAdmission({ awardId: changed.awardId ?? award.awardId, requester: award.requester, csr, statement }, never),
+					first.scheduler.requestAdmission(
+						{ awardId: changed.awardId ?? award.awardId, requester: award.requester, csr, statement },
+						never,
+					),
 				);
 			};
 			expect((await asked({ slot: 7 })).code).to.equal('unauthorized');
@@ -246,8 +270,14 @@ describe('scheduler in a mesh in memory', function () {
 				['noise', new Uint8Array([1, 2, 3]), 'invalid_input'],
 			];
 			for (const [name, tender, code] of cases) {
-				const events = first.scheduler.place({ tender, bundle: workload.bundle, keepTrying: false }, new AbortController().signal);
-				const error = await Array.fromAsync(events).then(() => undefined, (thrown: MeshError) => thrown);
+				const events = first.scheduler.place(
+					{ tender, bundle: workload.bundle, keepTrying: false },
+					new AbortController().signal,
+				);
+				const error = await Array.fromAsync(events).then(
+					() => undefined,
+					(thrown: MeshError) => thrown,
+				);
 				expect(error?.code, name).to.equal(code);
 			}
 			for (const { resources, pods } of hosts) {
@@ -264,7 +294,10 @@ describe('scheduler in a mesh in memory', function () {
 			const workload = createWorkload();
 			const request = workload.request(first.machineId, 1);
 			await placeAndAdmit(first.scheduler, workload, request);
-			const again = await placeAndAdmit(first.scheduler, workload, request).then(() => undefined, (error: MeshError) => error);
+			const again = await placeAndAdmit(first.scheduler, workload, request).then(
+				() => undefined,
+				(error: MeshError) => error,
+			);
 			expect(again?.code).to.equal('conflict');
 			expect(first.pods.size).to.equal(1);
 		});

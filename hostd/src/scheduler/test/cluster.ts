@@ -28,7 +28,10 @@ const CAPACITY: Resources = { cpuMillis: 4_000, memoryBytes: 64 * 1024, diskByte
 export function startScheduler(
 	mesh: MeshNode,
 	key: KeyPair,
-	options: { readonly capacity?: Partial<Resources>; readonly deploy?: Deploy } & Pick<Partial<SchedulerOptions>, 'requester' | 'bidder'> = {},
+	options: { readonly capacity?: Partial<Resources>; readonly deploy?: Deploy } & Pick<
+		Partial<SchedulerOptions>,
+		'requester' | 'bidder'
+	> = {},
 ): SchedulerHost {
 	const { capacity, deploy, ...rest } = options;
 	const resources = createAccountant({ ...CAPACITY, ...capacity });

@@ -25,7 +25,9 @@ export function entropyOf(seed = 1): Entropy {
 	};
 }
 
-export function tenderOf(overrides: Partial<Tender> & { readonly slotCount?: number; readonly memoryGi?: number } = {}): Tender {
+export function tenderOf(
+	overrides: Partial<Tender> & { readonly slotCount?: number; readonly memoryGi?: number } = {},
+): Tender {
 	const { slotCount = 1, memoryGi = 1, ...rest } = overrides;
 	return {
 		tenderId: '00000000000000000000000TEN',

@@ -16,7 +16,18 @@ import {
 	signTender,
 	workloadIdOf,
 } from '@beemesh/sdk/identity';
-import type { Award, Bundle, Charter, MachineId, Manifest, ReplicaId, Requirements, SlotGen, Tender, WorkloadId } from '@beemesh/sdk/wire';
+import type {
+	Award,
+	Bundle,
+	Charter,
+	MachineId,
+	Manifest,
+	ReplicaId,
+	Requirements,
+	SlotGen,
+	Tender,
+	WorkloadId,
+} from '@beemesh/sdk/wire';
 import type { Scheduler } from '../index.ts';
 
 const DAY_MS = 86_400_000;
@@ -29,7 +40,12 @@ export interface TestWorkload {
 	/** Body of a tender, to be changed by a test before it is signed. */
 	tender(requester: MachineId, slots: readonly SlotGen[], requirements?: Partial<Requirements>): Tender;
 	sign(tender: Tender, key?: KeyPair): Uint8Array;
-	request(requester: MachineId, slotCount: number, requirements?: Partial<Requirements>, keepTrying?: boolean): PlaceRequest;
+	request(
+		requester: MachineId,
+		slotCount: number,
+		requirements?: Partial<Requirements>,
+		keepTrying?: boolean,
+	): PlaceRequest;
 }
 
 export function createWorkload(name = 'web', quota = 64): TestWorkload {
@@ -60,7 +76,11 @@ export function createWorkload(name = 'web', quota = 64): TestWorkload {
 		nbf: nowMs - 1_000,
 		exp: nowMs + DAY_MS,
 	} as Charter;
-	const grant = signRecord('tender-grant', { wid, owner: ownerId, tenderKey: tenderKey.publicKey, quota, exp: nowMs + DAY_MS }, owner);
+	const grant = signRecord(
+		'tender-grant',
+		{ wid, owner: ownerId, tenderKey: tenderKey.publicKey, quota, exp: nowMs + DAY_MS },
+		owner,
+	);
 	const bundle: Bundle = {
 		genesis: signRecord('genesis', genesis, owner),
 		charter: signRecord('charter', charter, owner),
@@ -149,6 +169,9 @@ export async function placeAndAdmit(
 	return events;
 }
 
-export function ofType<T extends PlaceEvent['type']>(events: readonly PlaceEvent[], type: T): Extract<PlaceEvent, { type: T }>[] {
+export function ofType<T extends PlaceEvent['type']>(
+	events: readonly PlaceEvent[],
+	type: T,
+): Extract<PlaceEvent, { type: T }>[] {
 	return events.filter((event): event is Extract<PlaceEvent, { type: T }> => event.type === type);
 }

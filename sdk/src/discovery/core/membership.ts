@@ -104,10 +104,7 @@ export interface Membership {
 	/** Highest generation ever seen per slot. */
 	generations(): ReadonlyMap<number, number>;
 	/** Learns generations that others have seen. */
-	learnGenerations(
-		seen: Iterable<readonly [slot: number, gen: number]>,
-		nowMs: number,
-	): readonly MembershipEffect[];
+	learnGenerations(seen: Iterable<readonly [slot: number, gen: number]>, nowMs: number): readonly MembershipEffect[];
 }
 
 export function createMembership(config: MembershipConfig, startMs: number): Membership {
@@ -244,14 +241,17 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 	function onTime(nowMs: number): void {
 		if (nowMs >= heartbeatAtMs) {
 			heartbeatAtMs = nowMs + config.heartbeatMs;
-			const peers = [...members.values()].filter((m) => m.hasSession && m.phase !== 'gone').map((m) => m.record.replicaId);
+			const peers = [...members.values()]
+				.filter((m) => m.hasSession && m.phase !== 'gone')
+				.map((m) => m.record.replicaId);
 			if (peers.length > 0) out.push({ type: 'heartbeat', peers });
 		}
 		for (const [peer, member] of members) {
 			if (peer === config.self) continue;
 			if (member.phase === 'alive' && nowMs >= member.heardMs + config.suspectAfterMs) suspect(member, 'silent', nowMs);
 			else if (member.phase === 'suspect' && nowMs >= member.verdictMs) remove(member, member.evidence, nowMs);
-			else if (member.phase === 'suspect' && member.probesOpen === 0 && nowMs >= member.verdictMs - config.probeMs) probe(member);
+			else if (member.phase === 'suspect' && member.probesOpen === 0 && nowMs >= member.verdictMs - config.probeMs)
+				probe(member);
 			if (!member.hasSession && member.dialAtMs !== undefined && nowMs >= member.dialAtMs) dial(member);
 			if (member.phase === 'known' && nowMs > member.record.exp) members.delete(peer);
 			else if (member.phase === 'gone' && nowMs > member.sinceMs + config.forgetMs) members.delete(peer);

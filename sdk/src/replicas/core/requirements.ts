@@ -14,7 +14,9 @@ export function requirementsOf(manifest: Manifest): Requirements {
 	const at = 'spec.template.spec';
 	const running = spec.containers.map((c, i) => requestsOf(c, `${at}.containers[${i}]`)).reduce(add, zero());
 	// Init containers run one after the other, before the others: the largest counts, not the sum (as in Kubernetes).
-	const starting = (spec.initContainers ?? []).map((c, i) => requestsOf(c, `${at}.initContainers[${i}]`)).reduce(most, zero());
+	const starting = (spec.initContainers ?? [])
+		.map((c, i) => requestsOf(c, `${at}.initContainers[${i}]`))
+		.reduce(most, zero());
 	const resources = most(running, starting);
 	resources.diskBytes += volumeBytes(manifest);
 	const containers = [...spec.containers, ...(spec.initContainers ?? [])];
@@ -22,7 +24,9 @@ export function requirementsOf(manifest: Manifest): Requirements {
 		resources,
 		nodeSelector: { ...spec.nodeSelector },
 		hostPorts: spec.containers.flatMap((c) =>
-			(c.ports ?? []).flatMap((p) => (p.hostPort === undefined ? [] : [{ port: p.hostPort, protocol: p.protocol ?? 'TCP' }])),
+			(c.ports ?? []).flatMap((p) =>
+				p.hostPort === undefined ? [] : [{ port: p.hostPort, protocol: p.protocol ?? 'TCP' }],
+			),
 		),
 		images: [...new Set(containers.map((c) => c.image))],
 	};
@@ -46,7 +50,12 @@ function requestsOf(container: Container, at: string): Sum {
 function volumeBytes(manifest: Manifest): number {
 	const claims = manifest.kind === 'StatefulSet' ? (manifest.spec.volumeClaimTemplates ?? []) : [];
 	return claims
-		.map((c, i) => parseQuantity(c.spec.resources.requests.storage, `spec.volumeClaimTemplates[${i}].spec.resources.requests.storage`))
+		.map((c, i) =>
+			parseQuantity(
+				c.spec.resources.requests.storage,
+				`spec.volumeClaimTemplates[${i}].spec.resources.requests.storage`,
+			),
+		)
 		.reduce((a, b) => a + b, 0);
 }
 

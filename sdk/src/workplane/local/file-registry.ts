@@ -105,7 +105,10 @@ async function chooseSlot(
 	if (own !== undefined) {
 		const known = slots.get(own.slot);
 		if (known !== undefined && known.gen === own.gen && known.data === data && (await isAlive(known.process))) {
-			throw new MeshError('conflict', `process ${known.process.pid} uses the data directory ${data}: stop it, or name another`);
+			throw new MeshError(
+				'conflict',
+				`process ${known.process.pid} uses the data directory ${data}: stop it, or name another`,
+			);
 		}
 		// Newer holders have displaced this directory's generation; else it comes back as what it was.
 		if (known === undefined || known.gen <= own.gen) {
@@ -114,7 +117,8 @@ async function chooseSlot(
 	}
 	// The same directory without its slot file has lost its disk: its slot again, as a new member.
 	const wiped = data === '' ? undefined : [...slots.values()].find((s) => s.data === data);
-	if (wiped !== undefined && !(await isAlive(wiped.process))) return { slot: wiped.slot, gen: wiped.gen + 1, incarnation: 0 };
+	if (wiped !== undefined && !(await isAlive(wiped.process)))
+		return { slot: wiped.slot, gen: wiped.gen + 1, incarnation: 0 };
 	for (let slot = 0; ; slot++) {
 		const known = slots.get(slot);
 		if (known === undefined) return { slot, gen: 1, incarnation: 0 };
@@ -161,7 +165,8 @@ async function lock(path: string): Promise<() => Promise<void>> {
 		const holder = await readJson(path, processSchema);
 		// A file still being written has no holder yet; a holder that was killed never lets go.
 		if (holder !== undefined && !(await isAlive(holder))) await rm(path, { force: true });
-		else if (performance.now() > untilMs) throw new MeshError('unavailable', `${path} stays locked: remove it if no process uses it`);
+		else if (performance.now() > untilMs)
+			throw new MeshError('unavailable', `${path} stays locked: remove it if no process uses it`);
 		else await new Promise((resolve) => setTimeout(resolve, 10));
 	}
 }
@@ -185,6 +190,9 @@ async function readJson<S extends v.GenericSchema>(path: string, schema: S): Pro
 async function requirePrivate(folder: string): Promise<void> {
 	const { mode, uid } = await stat(folder);
 	if ((mode & 0o077) !== 0 || (process.getuid !== undefined && uid !== process.getuid())) {
-		throw new MeshError('unauthorized', `${folder} is open to other users: remove it, or set XDG_RUNTIME_DIR to a private folder`);
+		throw new MeshError(
+			'unauthorized',
+			`${folder} is open to other users: remove it, or set XDG_RUNTIME_DIR to a private folder`,
+		);
 	}
 }

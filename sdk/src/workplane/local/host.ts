@@ -18,14 +18,7 @@ import {
 	workloadIdOf,
 } from '../../identity/index.ts';
 import type { PodContext, PodEvent } from '../../replicas/pod-api.ts';
-import {
-	type Bundle,
-	type MachineId,
-	type Manifest,
-	type RecordCid,
-	type ReplicaId,
-	type WorkloadId,
-} from '../../wire/index.ts';
+import type { Bundle, MachineId, Manifest, RecordCid, ReplicaId, WorkloadId } from '../../wire/index.ts';
 import type { HostCalls, PodHost } from '../host.ts';
 import { Queue } from '../queue.ts';
 import type { Claim, LocalRegistry } from './registry.ts';
@@ -91,7 +84,9 @@ export async function createLocalHost(options: LocalHostOptions): Promise<LocalH
 		async resolve(query) {
 			const entries = await hintsOf((e) => (query.by === 'id' ? e.wid === query.wid : e.workload === query.name));
 			const wids = new Set(entries.map((e) => e.wid));
-			return { found: [...wids].map((id) => ({ wid: id, members: withoutNames(entries.filter((e) => e.wid === id)) })) };
+			return {
+				found: [...wids].map((id) => ({ wid: id, members: withoutNames(entries.filter((e) => e.wid === id)) })),
+			};
 		},
 		async *events(_input, callOptions) {
 			callOptions?.signal?.addEventListener('abort', () => events.end(), { once: true });
@@ -119,13 +114,19 @@ export async function createLocalHost(options: LocalHostOptions): Promise<LocalH
 	};
 }
 
-function makeBundle(owner: KeyPair, name: string, voters: number): {
+function makeBundle(
+	owner: KeyPair,
+	name: string,
+	voters: number,
+): {
 	bundle: Bundle;
 	wid: WorkloadId;
 	manifestCid: RecordCid;
 	tenderKey: KeyPair;
 } {
-	const tenderKey = createKeyPair(new Uint8Array(createHash('sha256').update(owner.seed).update(`tender/${name}`).digest()));
+	const tenderKey = createKeyPair(
+		new Uint8Array(createHash('sha256').update(owner.seed).update(`tender/${name}`).digest()),
+	);
 	const genesis = genesisFor(owner.publicKey, 'StatefulSet', NAMESPACE, name);
 	const wid = workloadIdOf(genesis);
 	const manifest: Manifest = {

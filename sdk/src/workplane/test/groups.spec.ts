@@ -90,7 +90,8 @@ describe('groups of a workplane', function () {
 		await until([fresh, ...others], () => group.role === 'follower' || group.role === 'leader');
 		expect(await group.read(({ n }) => n)).to.equal(5);
 		// The membership may still be in its joint state for a moment; it says so with an event of its own.
-		const isSettled = (): boolean => group.members().length === 3 && group.members().every(({ kind }) => kind === 'voter');
+		const isSettled = (): boolean =>
+			group.members().length === 3 && group.members().every(({ kind }) => kind === 'voter');
 		if (!isSettled()) await new Promise<void>((resolve) => group.onEvent(() => isSettled() && resolve()));
 		// The old generation is not let in again.
 		const returned = await mesh.restart(dead).catch((error: unknown) => error);

@@ -64,7 +64,11 @@ describe('a workplane', function () {
 		await Promise.all(all.map((wp) => untilReplicas(wp, 3)));
 		for (const wp of all) {
 			expect(wp.state).to.equal('serving');
-			expect(wp.replicas().map(({ slot, gen }) => [slot, gen])).to.deep.equal([[0, 1], [1, 1], [2, 1]]);
+			expect(wp.replicas().map(({ slot, gen }) => [slot, gen])).to.deep.equal([
+				[0, 1],
+				[1, 1],
+				[2, 1],
+			]);
 		}
 	});
 
@@ -93,7 +97,10 @@ describe('a workplane', function () {
 		await serveGreeter(a);
 		expect(await answer).to.match(/^hello late/);
 		const Other = contract('other', '1.0.0', { ask: rpc({ input: v.object({}), output: v.string() }) });
-		const error = await b.client(Other, { waitForReady: 0 }).ask({}).catch((e: unknown) => e);
+		const error = await b
+			.client(Other, { waitForReady: 0 })
+			.ask({})
+			.catch((e: unknown) => e);
 		expect(isMeshError(error, 'no_replicas')).to.equal(true);
 		expect((error as Error).message).to.contain('other@1.0.0');
 	});

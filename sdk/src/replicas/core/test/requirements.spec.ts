@@ -20,7 +20,8 @@ describe('quantities (Kubernetes resource.Quantity)', () => {
 		['1Ki', 1024],
 		['+3', 3],
 	];
-	for (const [text, value] of cases) it(`reads ${text} as ${value}`, () => expect(parseQuantity(text, 'f')).to.equal(value));
+	for (const [text, value] of cases)
+		it(`reads ${text} as ${value}`, () => expect(parseQuantity(text, 'f')).to.equal(value));
 
 	it('reads cores as thousandths, exactly', () => {
 		expect(parseCpuMillis('1.1', 'f')).to.equal(1100);
@@ -44,7 +45,12 @@ describe('requirements of a manifest', () => {
 			template: {
 				spec: {
 					containers: [
-						{ name: 'a', image: 'i', resources: { requests: { cpu: '100m', memory: '64Mi' } }, ports: [{ containerPort: 1, hostPort: 80 }] },
+						{
+							name: 'a',
+							image: 'i',
+							resources: { requests: { cpu: '100m', memory: '64Mi' } },
+							ports: [{ containerPort: 1, hostPort: 80 }],
+						},
 						{ name: 'b', image: 'i', resources: { limits: { cpu: '200m', memory: '1Mi' } } },
 					],
 					...extra,
@@ -65,7 +71,9 @@ describe('requirements of a manifest', () => {
 
 	it('takes the largest init container, not the sum', () => {
 		const init = (cpu: string) => ({ name: cpu, image: 'j', resources: { requests: { cpu } } });
-		const found = requirementsOf(manifest({ initContainers: [init('1'), init('500m')], nodeSelector: { disk: 'ssd' } }));
+		const found = requirementsOf(
+			manifest({ initContainers: [init('1'), init('500m')], nodeSelector: { disk: 'ssd' } }),
+		);
 		expect(found.resources.cpuMillis).to.equal(1000);
 		expect(found.images).to.deep.equal(['i', 'j']);
 		expect(found.nodeSelector).to.deep.equal({ disk: 'ssd' });

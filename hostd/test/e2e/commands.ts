@@ -1,0 +1,49 @@
+/** Runs system tools for the end-to-end harness. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+export interface CommandResult {
+	readonly exitCode: number;
+	readonly stdout: string;
+	readonly stderr: string;
+}
+
+/** Runs to the end, whatever its exit code. */
+export async function tryCommand(command: readonly string[]): Promise<CommandResult> {
+	const [program = '', ...args] = command;
+	try {
+		const { stdout, stderr } = await run(program, args, { maxBuffer: 64 * 1024 * 1024 });
+		return { exitCode: 0, stdout, stderr };
+	} catch (error) {
+		const failed = error as { code?: number | string; stdout?: string; stderr?: string };
+		if (typeof failed.code !== 'number') throw error;
+		return { exitCode: failed.code, stdout: failed.stdout ?? '', stderr: failed.stderr ?? '' };
+	}
+}
+
+/** Runs to a successful end and returns its output. */
+export async function command(...words: readonly string[]): Promise<string> {
+	const result = await tryCommand(words);
+	if (result.exitCode !== 0)
+		throw new Error(`${words.join(' ')} ended with ${result.exitCode}: ${result.stderr.trim()}`);
+	return result.stdout;
+}
+
+/** Why the end-to-end suites cannot run here; undefined when they can. */
+export async function e2eMissing(): Promise<string | undefined> {
+	if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'needs Linux and root, for network namespaces';
+	for (const tool of [
+		['podman', '--version'],
+		['ip', '-V'],
+		['nsenter', '--version'],
+	]) {
+		try {
+			await command(...tool);
+		} catch {
+			return `${tool[0]} is missing: .ci/install-podman.sh installs what is needed`;
+		}
+	}
+	return undefined;
+}
