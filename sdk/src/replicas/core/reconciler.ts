@@ -156,9 +156,9 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 		const tenders = missing(want, nowMs);
 		if (tenders.length === 0 && isSettled(want)) {
 			const isReplaced = (r: ObservedReplica) => live.some((o) => o.slot === r.slot && o.gen > r.gen);
-			const old = highest(
-				live.filter((r) => r.slot < want.replicas && r.manifestCid !== want.manifestCid && !isReplaced(r)),
-			);
+			const old = live.some(isReplaced)
+				? undefined
+				: highest(live.filter((r) => r.slot < want.replicas && r.manifestCid !== want.manifestCid));
 			// Surge of one: the next generation first, which displaces the old one when it is ready.
 			if (old !== undefined && isDue(old.slot, nowMs)) tenders.push(nextGeneration(old.slot));
 		}
