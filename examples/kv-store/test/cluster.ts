@@ -2,29 +2,16 @@
  * A real kv-store cluster for tests: one process per replica in development mode, each with its own directory, to be
  * killed, paused and started again. Everything it starts and writes is gone after `close()`.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { createProgram, freePort, type Program, until } from './program.ts';
 
 const main = join(import.meta.dirname, '../src/main.ts');
 
-export interface ClusterReplica {
+export interface ClusterReplica extends Program {
 	readonly url: string;
 	readonly dataDir: string;
-	readonly pid: number | undefined;
-	start(): void;
-	/** SIGKILL, and waits until the process is gone. */
-	kill(): Promise<void>;
-	pause(): void;
-	resume(): void;
-	/** SIGTERM, and waits for the exit; its code. */
-	terminate(): Promise<number | null>;
-	/** Its log so far, for messages of failed tests. */
-	log(): string;
 }
 
 export interface Cluster {
@@ -44,10 +31,6 @@ export async function startCluster(size = 3): Promise<Cluster> {
 	const name = `kv-test-${process.pid}-${Date.now().toString(36)}`;
 	const replicas: ClusterReplica[] = [];
 	for (let i = 0; i < size; i++) replicas.push(createReplica(name, await freePort(), join(root, String(i))));
-	const abandon = (): void => {
-		for (const { pid } of replicas) if (pid !== undefined) process.kill(pid, 'SIGKILL');
-	};
-	process.once('exit', abandon);
 	for (const replica of replicas) replica.start();
 	const cluster: Cluster = {
 		name,
@@ -71,7 +54,6 @@ export async function startCluster(size = 3): Promise<Cluster> {
 			return leader;
 		},
 		async close() {
-			process.off('exit', abandon);
 			await Promise.all(replicas.map((replica) => replica.kill()));
 			await rm(root, { recursive: true, force: true });
 		},
@@ -80,52 +62,9 @@ export async function startCluster(size = 3): Promise<Cluster> {
 }
 
 function createReplica(name: string, port: number, dataDir: string): ClusterReplica {
-	let child: ChildProcess | undefined;
-	let exited: Promise<unknown> = Promise.resolve();
-	let log = '';
-	return {
-		url: `http://127.0.0.1:${port}`,
-		dataDir,
-		get pid() {
-			return child?.pid;
-		},
-		start() {
-			const args = [
-				'--conditions=source',
-				main,
-				'--dev',
-				'--name',
-				name,
-				'--http',
-				`127.0.0.1:${port}`,
-				'--data',
-				dataDir,
-			];
-			const started = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-			for (const stream of [started.stdout, started.stderr]) {
-				stream.on('data', (chunk: Buffer) => {
-					log = (log + chunk).slice(-20_000);
-				});
-			}
-			child = started;
-			exited = once(started, 'exit').then(() => {
-				if (child === started) child = undefined;
-			});
-		},
-		async kill() {
-			child?.kill('SIGKILL');
-			await exited;
-		},
-		pause: () => void child?.kill('SIGSTOP'),
-		resume: () => void child?.kill('SIGCONT'),
-		async terminate() {
-			const running = child;
-			running?.kill('SIGTERM');
-			await exited;
-			return running?.exitCode ?? null;
-		},
-		log: () => log,
-	};
+	const http = `127.0.0.1:${port}`;
+	const program = createProgram(main, ['--dev', '--name', name, '--http', http, '--data', dataDir]);
+	return Object.assign(program, { url: `http://${http}`, dataDir });
 }
 
 async function allReady(replicas: readonly ClusterReplica[]): Promise<boolean> {
@@ -143,25 +82,6 @@ function ask(url: string): Promise<Response | undefined> {
 	return fetch(url, { signal: AbortSignal.timeout(1000) }).catch(() => undefined);
 }
 
-/** Polls, because what is waited for happens in other processes. */
-async function until(timeoutMs: number, done: () => Promise<boolean>, describeState: () => string): Promise<void> {
-	const deadline = Date.now() + timeoutMs;
-	while (!(await done())) {
-		if (Date.now() > deadline) throw new Error(`not reached within ${timeoutMs} ms\n${describeState()}`);
-		await delay(20);
-	}
-}
-
 function describe(replicas: readonly ClusterReplica[]): string {
 	return replicas.map((replica) => `--- ${replica.url} pid ${replica.pid}\n${replica.log().slice(-3000)}`).join('\n');
-}
-
-async function freePort(): Promise<number> {
-	const server = createServer().listen(0, '127.0.0.1');
-	await once(server, 'listening');
-	const address = server.address();
-	server.close();
-	await once(server, 'close');
-	if (address === null || typeof address === 'string') throw new Error('a TCP server has a port');
-	return address.port;
 }

@@ -11,15 +11,13 @@ import { e2eMissing, tryCommand } from './commands.ts';
 import { createNetwork, type NetworkHost, type TestNetwork } from './netns.ts';
 
 /** Answers each datagram with the host's name and the sender it saw. */
-const ECHO = `
-const [name, port] = process.argv.slice(1);
+const ECHO = `const [name, port] = process.argv.slice(1);
 const socket = require('dgram').createSocket('udp4');
 socket.on('message', (message, from) => socket.send(name + ' heard ' + message, from.port, from.address));
 socket.bind(Number(port), '0.0.0.0', () => console.log('listening'));`;
 
 /** Sends a datagram until an answer comes, prints it; gives up after two seconds. */
-const ASK = `
-const [host, port, text] = process.argv.slice(1);
+const ASK = `const [host, port, text] = process.argv.slice(1);
 const socket = require('dgram').createSocket('udp4');
 const ask = () => socket.send(text, Number(port), host, () => {});
 socket.on('message', (answer) => { console.log(String(answer)); process.exit(0); });

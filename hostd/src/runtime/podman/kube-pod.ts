@@ -85,6 +85,10 @@ function containerOf(spec: PodStart, container: Container): object {
 	const mounts = container.volumeMounts ?? [];
 	const paths = Object.fromEntries(mounts.map((mount) => [mount.name, mount.mountPath]));
 	const { env, command, args, workingDir } = resolveContainer(spec, container, paths);
+	const field = `spec.containers[${spec.pod.spec.containers.indexOf(container)}]`;
+	for (const [index, word] of (command ?? []).entries()) checkText(word, `${field}.command[${index}]`);
+	for (const [index, word] of (args ?? []).entries()) checkText(word, `${field}.args[${index}]`);
+	for (const [name, value] of Object.entries(env)) checkText(value, `${field}.env (${name})`);
 	return {
 		name: container.name,
 		image: container.image,
@@ -105,6 +109,18 @@ function containerOf(spec: PodStart, container: Container): object {
 		...(container.resources?.limits && { resources: { limits: limitsOf(container.resources.limits) } }),
 		...(container.securityContext && { securityContext: container.securityContext }),
 	};
+}
+
+/**
+ * Podman decodes what it is given and writes it as YAML again for itself, where it cannot read back its own rendering of
+ * several lines that begin with a blank (its message names a line nobody wrote).
+ */
+function checkText(text: string, field: string): void {
+	if (!/^[ \n]/.test(text) || !text.includes('\n')) return;
+	throw new MeshError(
+		'invalid_input',
+		`${field}: Podman cannot take several lines that begin with a space or an empty line`,
+	);
 }
 
 /** Only what Podman enforces; the other resources are the scheduler's. */

@@ -205,6 +205,48 @@ export function runtimeContract(name: string, makeHarness: () => Promise<Runtime
 			});
 		});
 
+		describe('text', () => {
+			it('reaches the container as it is, whatever it looks like', async () => {
+				const words = [
+					'true',
+					'null',
+					'~',
+					'010',
+					'1e3',
+					'2026-01-01',
+					'- a',
+					'a: b',
+					'# c',
+					"it's",
+					'"q"',
+					'{a}',
+					'[',
+					'*x',
+				];
+				words.push(
+					'&y',
+					'!z',
+					'%',
+					'@',
+					'`',
+					' lead',
+					'trail ',
+					'é ✓ 🐝',
+					'\ttab',
+					'two\nlines',
+					'a \n b\n\n- c: d',
+					'---',
+					'\\n',
+				);
+				words.push('x'.repeat(10_000));
+				const spec = pods.make(harness, ['say', '0', ...words]);
+				await runToExit(runtime, spec);
+				const lines = await collect(runtime.logs(spec.podId));
+				const text = lines.filter(({ stream }) => stream === 'stdout').map(({ line }) => line);
+				expect(text.join('\n')).to.equal(words.join('\n'));
+			});
+		});
+
 		describe('ends', () => {
 			for (const [exitCode, reason] of [
 				[0, 'Completed'],

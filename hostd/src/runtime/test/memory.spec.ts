@@ -23,7 +23,7 @@ async function probe(context: ProgramContext): Promise<number> {
 			await aborted(context.killed);
 			return 0;
 		case 'say':
-			for (const line of args.slice(1)) context.stdout(line);
+			for (const line of args.slice(1).join('\n').split('\n')) context.stdout(line);
 			context.stderr('to stderr');
 			return Number(args[0]);
 		case 'tick':

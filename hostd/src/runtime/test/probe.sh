@@ -17,7 +17,7 @@ stubborn) # deaf to SIGTERM
 say) # say CODE LINE...: the lines on stdout, one on stderr, then the exit code
 	code=$1
 	shift
-	for line in "$@"; do echo "$line"; done
+	for line in "$@"; do printf '%s\n' "$line"; done
 	echo "to stderr" >&2
 	exit "$code"
 	;;

@@ -10,6 +10,8 @@ import type { GroupLink } from '../link.ts';
 import { encodeCommand } from '../sessions.ts';
 import { openFileLog } from '../storage/file/file-log.ts';
 import { Disk } from '../storage/file/test/disk.ts';
+import type { LogStore } from '../storage/log-store.ts';
+import { openMemoryLog } from '../storage/memory/memory-log.ts';
 import { Cluster, type ClusterOptions, type Counter, counter, failureOf, identity } from './cluster.ts';
 
 type CounterCluster = Cluster<Counter, typeof counter.command, number>;
@@ -361,6 +363,33 @@ describe('Raft group', () => {
 			await cluster.until('it noticed', isRoomAgain);
 			// What it had taken counts now; what it refused does not.
 			expect(await cluster.run(only.propose({ add: 8 }))).to.equal(11);
+		});
+
+		it('a leader whose disk does not answer is replaced within two election timeouts, and comes back', async () => {
+			const stalled = new Set<MemberId>();
+			const waiting: (() => void)[] = [];
+			const store = (id: MemberId): LogStore => {
+				const log = openMemoryLog(cluster.medium(id));
+				const append: LogStore['append'] = async (batch) => {
+					if (stalled.has(id)) await new Promise<void>((resolve) => waiting.push(resolve));
+					await log.append(batch);
+				};
+				return Object.assign(Object.create(log), { append }) as LogStore;
+			};
+			await start({ store });
+			const leader = await cluster.elected();
+			await cluster.run(leader.propose({ add: 1 }));
+			stalled.add(leader.selfId);
+			const pending = leader.propose({ add: 2 });
+			const stalledMs = cluster.clock.nowMs();
+			await cluster.until('another leads', () => cluster.leader !== undefined && cluster.leader !== leader);
+			expect(cluster.clock.nowMs() - stalledMs).to.be.below(1_200);
+			expect(await cluster.run((cluster.leader as typeof leader).propose({ add: 3 }))).to.equal(6);
+			stalled.clear();
+			for (const go of waiting) go();
+			expect(await cluster.run(pending)).to.equal(3);
+			await cluster.pass(1_000);
+			await allHave([1, 2, 3])();
 		});
 
 		it('a failed sync ends the replica, and the others go on', async () => {
