@@ -10,7 +10,11 @@ import { HELP, readOptions } from './options.ts';
 import { remoteStore } from './remote-store.ts';
 
 const HEARTBEAT_MS = 15_000;
-const CALL_TIMEOUT_MS = 5000;
+/**
+ * Two tries of the two seconds that a replica without a majority looks for one, and some room: so that a page says
+ * "no majority" instead of "perhaps". The second try goes to another replica.
+ */
+const CALLS = { timeout: 5000, retry: { attempts: 2 } } as const;
 /** Shorter than the pod's `terminationGracePeriodSeconds`, with room for leaving the mesh. */
 const DRAIN_MS = 4000;
 /** Beside the sources as beside the bundle. */
@@ -27,7 +31,7 @@ await runProgram('web-frontend', async (stop) => {
 	const server = await listenEarly(options.http);
 	const dev = options.devName === undefined ? {} : { dev: true, workload: options.devName };
 	const wp = await joinWorkplane({ ...dev, log, signal: stop, drain: { onSigterm: false } });
-	const kv = wp.client(KvContract, { workload: options.store, timeout: CALL_TIMEOUT_MS });
+	const kv = wp.client(KvContract, { workload: options.store, ...CALLS });
 	// The host may ask us to leave, too.
 	const leaving = AbortSignal.any([stop, wp.signal]);
 	const live = new Live(meshSource(wp, kv, options.store), leaving);
