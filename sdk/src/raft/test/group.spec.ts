@@ -374,7 +374,15 @@ describe('Raft group', () => {
 					if (stalled.has(id)) await new Promise<void>((resolve) => waiting.push(resolve));
 					await log.append(batch);
 				};
-				return Object.assign(Object.create(log), { append }) as LogStore;
+				return {
+					recover: () => log.recover(),
+					append,
+					compact: (snapshot) => log.compact(snapshot),
+					get stats() {
+						return log.stats;
+					},
+					[Symbol.asyncDispose]: () => log[Symbol.asyncDispose](),
+				};
 			};
 			await start({ store });
 			const leader = await cluster.elected();
