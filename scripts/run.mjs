@@ -10,22 +10,24 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const node = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
 const mark = join(root, 'node_modules', '.beemesh-installed');
-const wanted = createHash('sha256')
-	.update(readFileSync(join(root, 'package-lock.json')))
-	.digest('hex');
-const installed = existsSync(node) && existsSync(mark) && readFileSync(mark, 'utf8') === wanted;
+const lockHash = () =>
+	createHash('sha256')
+		.update(readFileSync(join(root, 'package-lock.json')))
+		.digest('hex');
+const installed = existsSync(node) && existsSync(mark) && readFileSync(mark, 'utf8') === lockHash();
 
 if (!installed) {
-	process.stderr.write('Installing dependencies (npm ci) …\n');
-	const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+	process.stderr.write('Installing dependencies (npm install) …\n');
+	const npm = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error'], {
 		cwd: root,
 		stdio: ['ignore', process.stderr, process.stderr],
 	});
 	if (npm.status !== 0 || !existsSync(node)) {
-		process.stderr.write('npm ci failed: see its output above, then run the same command again.\n');
+		process.stderr.write('npm install failed: see its output above, then run the same command again.\n');
 		process.exit(1);
 	}
-	writeFileSync(mark, wanted);
+	// After the installation: npm may complete the lock file for this platform.
+	writeFileSync(mark, lockHash());
 }
 
 const [script, ...args] = process.argv.slice(2);

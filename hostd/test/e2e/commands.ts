@@ -1,5 +1,6 @@
 /** Runs system tools for the end-to-end harness. */
 import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -46,4 +47,25 @@ export async function e2eMissing(): Promise<string | undefined> {
 		}
 	}
 	return undefined;
+}
+
+export interface FoundProcess {
+	readonly pid: number;
+	readonly commandLine: string;
+}
+
+/** Processes for which the predicate holds; one that ends while we look, and a zombie, hold nothing any more. */
+export function findProcesses(matches: (process: FoundProcess) => boolean): FoundProcess[] {
+	const found: FoundProcess[] = [];
+	for (const entry of readdirSync('/proc')) {
+		const pid = Number(entry);
+		if (!Number.isInteger(pid) || pid === process.pid) continue;
+		try {
+			const commandLine = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+			if (matches({ pid, commandLine })) found.push({ pid, commandLine });
+		} catch {
+			// Ended.
+		}
+	}
+	return found;
 }

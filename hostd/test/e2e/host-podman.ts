@@ -5,7 +5,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { command, tryCommand } from './commands.ts';
+import { command, findProcesses, tryCommand } from './commands.ts';
 
 export interface HostPodmanOptions {
 	readonly folder: string;
@@ -14,6 +14,7 @@ export interface HostPodmanOptions {
 }
 
 const START_MS = 20_000;
+const TIDY_MS = 3_000;
 
 export class HostPodman {
 	/** Its API, once `start` has resolved. */
@@ -72,6 +73,8 @@ export class HostPodman {
 	/** Removes pods, containers, volumes and networks, and ends the service. */
 	async close(): Promise<void> {
 		if (existsSync(this.#options.folder)) {
+			await tryCommand(this.#words('pod', 'kill', '--all'));
+			await this.#tidied();
 			for (const words of [
 				['pod', 'rm', '--all', '--force', '--time=0'],
 				['rm', '--all', '--force', '--time=0'],
@@ -82,6 +85,14 @@ export class HostPodman {
 			}
 		}
 		await this.stop();
+	}
+
+	/** Waits for Podman's own clean-up after killed containers: a removal that meets it stalls for seconds. */
+	async #tidied(): Promise<void> {
+		const deadlineMs = Date.now() + TIDY_MS;
+		const isMonitor = ({ commandLine }: { readonly commandLine: string }) =>
+			commandLine.includes('conmon') && commandLine.includes(this.#options.folder);
+		while (findProcesses(isMonitor).length > 0 && Date.now() < deadlineMs) await delay(20);
 	}
 
 	async #lines(...args: readonly string[]): Promise<string[]> {

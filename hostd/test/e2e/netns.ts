@@ -10,7 +10,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CommandResult, command, tryCommand } from './commands.ts';
+import { type CommandResult, command, type FoundProcess, findProcesses, tryCommand } from './commands.ts';
 import { HostPodman } from './host-podman.ts';
 
 export interface NetworkOptions {
@@ -107,7 +107,7 @@ export class TestNetwork implements AsyncDisposable {
 	/** Removes everything. Safe to call twice, and after a failed `open`. */
 	async close(): Promise<void> {
 		for (const child of this.#children) child.kill('SIGKILL');
-		for (const host of this.hosts) await host.podman.close();
+		await Promise.all(this.hosts.map((host) => host.podman.close()));
 		await this.#killProcesses();
 		for (const mount of this.#mounts().reverse()) await tryCommand(['umount', '--lazy', mount]);
 		for (const name of await this.#namespaces()) await command('ip', 'netns', 'delete', name);
@@ -186,20 +186,11 @@ export class TestNetwork implements AsyncDisposable {
 	}
 
 	/** Processes in a host's network, or working on the network's folder. */
-	#processes(): { readonly pid: number; readonly commandLine: string }[] {
-		const found: { pid: number; commandLine: string }[] = [];
-		for (const entry of readdirSync('/proc')) {
-			const pid = Number(entry);
-			if (!Number.isInteger(pid) || pid === process.pid) continue;
-			try {
-				const commandLine = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-				const isInside = this.#inodes.has(readlinkSync(`/proc/${pid}/ns/net`));
-				if (isInside || commandLine.includes(this.folder)) found.push({ pid, commandLine });
-			} catch {
-				// It ended while we looked, or is a zombie: it holds nothing any more.
-			}
-		}
-		return found;
+	#processes(): FoundProcess[] {
+		return findProcesses(
+			({ pid, commandLine }) =>
+				commandLine.includes(this.folder) || this.#inodes.has(readlinkSync(`/proc/${pid}/ns/net`)),
+		);
 	}
 
 	async #killProcesses(): Promise<void> {

@@ -22,14 +22,19 @@ export class LogDecoder {
 		return lines;
 	}
 
-	#take(stream: LogLine['stream'], text: string, lines: LogLine[]): void {
-		const parts = (this.#partial[stream] + text).split('\n');
-		this.#partial[stream] = parts.pop() ?? '';
-		for (const part of parts) {
-			const space = part.indexOf(' ');
-			const timeMs = Date.parse(part.slice(0, space));
-			if (Number.isNaN(timeMs)) lines.push({ stream, timeMs: Date.now(), line: part });
-			else lines.push({ stream, timeMs, line: part.slice(space + 1).replace(/\r$/, '') });
-		}
+	/**
+	 * Each frame is one record: a time, a space, text. A long line comes as several records, each with its time, of which
+	 * only the last ends in a newline.
+	 */
+	#take(stream: LogLine['stream'], record: string, lines: LogLine[]): void {
+		const space = record.indexOf(' ');
+		const parsedMs = Date.parse(record.slice(0, space));
+		const timeMs = Number.isNaN(parsedMs) ? Date.now() : parsedMs;
+		const text = Number.isNaN(parsedMs) ? record : record.slice(space + 1);
+		this.#partial[stream] += text;
+		if (!text.endsWith('\n')) return;
+		const whole = this.#partial[stream].slice(0, -1);
+		this.#partial[stream] = '';
+		for (const line of whole.split('\n')) lines.push({ stream, timeMs, line: line.replace(/\r$/, '') });
 	}
 }
