@@ -208,6 +208,8 @@ class Node implements MeshNode {
 		this.#alarm.set(undefined);
 		const goodbye = this.#announcer.goodbye();
 		for (const session of this.rpc.sessions()) session.notify(PRESENCE_CHANNEL, goodbye);
+		// By gossip too, for hosts that have heard of this one and have no session with it yet.
+		await this.#sendPresence(goodbye);
 		for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
 		await this.rpc[Symbol.asyncDispose]();
 		await this.#options.transport[Symbol.asyncDispose]();

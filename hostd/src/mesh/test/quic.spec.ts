@@ -31,6 +31,9 @@ describe('mesh on QUIC', function () {
 			await start({ name: 'three', join }),
 		];
 		await Promise.all(three.map(({ node }) => whenHosts(node, count(3))));
+		for (const { node } of three) {
+			for (const { machineId, addresses } of node.hosts().slice(1)) await node.rpc.connect(machineId, { addresses });
+		}
 		return three;
 	}
 
