@@ -24,7 +24,12 @@ export const MachineApi = contract('beemesh.machine', '1.0.0', {
 	/** A tender for a host that the gossip may not have reached yet. */
 	tender: rpc({ input: v.strictObject({ tender: envelopeSchema }), output: nothing, idempotent: true }),
 	/** To the requester: an offer, or a decline with its reason. */
-	bid: rpc({ input: v.strictObject({ bid: envelopeSchema }), output: nothing, idempotent: true }),
+	bid: rpc({
+		input: v.strictObject({ bid: envelopeSchema }),
+		/** False: the placement is over, drop what you reserved. */
+		output: v.strictObject({ wanted: v.boolean() }),
+		idempotent: true,
+	}),
 	/** To the winner, with everything it needs to run the replica. The same award again gets the same answer. */
 	award: rpc({
 		input: v.strictObject({ award: envelopeSchema, bundle: bundleSchema }),

@@ -33,7 +33,8 @@ export interface DeployerOptions {
 	readonly config: Partial<BidderConfig>;
 	/** Bids and outcomes for this host's own placements. */
 	readonly ownRequester: {
-		bid(envelope: Uint8Array): void;
+		/** False: the placement is over. */
+		bid(envelope: Uint8Array): boolean;
 		outcome(awardId: string, machineId: MachineId, outcome: Outcome, reason: string | undefined): void;
 	};
 }
@@ -160,12 +161,16 @@ export class Deployer {
 		);
 		metrics.count('beemesh_bids_total', { outcome: slotsOffered > 0 ? 'offered' : 'declined' });
 		logger.debug(slotsOffered > 0 ? 'bid' : 'declined', { tenderId, requester, score, slotsOffered, reason });
-		if (requester === mesh.machineId) {
-			ownRequester.bid(envelope);
-			return;
-		}
 		try {
-			await (await callerOf(mesh, requester, tender.requesterAddresses)).bid({ bid: envelope }, { timeout: '2s' });
+			const wanted =
+				requester === mesh.machineId
+					? ownRequester.bid(envelope)
+					: (
+							await (
+								await callerOf(mesh, requester, tender.requesterAddresses)
+							).bid({ bid: envelope }, { timeout: '2s' })
+						).wanted;
+			if (!wanted) this.step({ type: 'close', tenderId, requester });
 		} catch (error) {
 			logger.debug('bid did not arrive', { tenderId, requester, error });
 		}

@@ -123,10 +123,7 @@ class SchedulerDriver implements Scheduler {
 				this.#onTender(tender);
 				return {};
 			},
-			bid: ({ bid }, { principal }) => {
-				this.#onBid(bid, principal.machineId);
-				return {};
-			},
+			bid: ({ bid }, { principal }) => ({ wanted: this.#onBid(bid, principal.machineId) }),
 			award: ({ award, bundle }, { principal }) => {
 				const { accepted, reason = 'no reason given' } = this.#deployer.award(award, bundle, principal.machineId);
 				return accepted ? { accepted } : { accepted, reason: reason.slice(0, 500) };
@@ -258,12 +255,14 @@ class SchedulerDriver implements Scheduler {
 		return admitted.verdict;
 	}
 
-	#onBid(envelope: Uint8Array, from: MachineId): void {
+	#onBid(envelope: Uint8Array, from: MachineId): boolean {
 		const { body } = openMachineRecord('bid', envelope);
 		if (body.machineId !== from)
 			throw new MeshError('unauthorized', 'the bid is signed by another host than the one that sent it');
 		requireFresh('the bid', body, this.#clock.nowMs());
-		this.#byTender.get(body.tenderId)?.bid(body);
+		const placement = this.#byTender.get(body.tenderId);
+		placement?.bid(body);
+		return placement !== undefined;
 	}
 
 	#onOutcome(
