@@ -6,7 +6,7 @@ import { openEvents } from '../test/events.ts';
 import { describesKvOverHttp, raw } from '../test/http-contract.ts';
 import { MemoryStore } from '../test/memory-store.ts';
 import { kvHttp } from './http.ts';
-import { type HttpServer, listen } from './kit/index.ts';
+import { type HttpServer, listen, listenEarly } from './kit/index.ts';
 
 interface Served {
 	readonly store: MemoryStore;
@@ -110,6 +110,21 @@ describe('kv-store over HTTP', () => {
 			expect(await code('GET', '/readyz')).to.deep.equal([503, 'draining']);
 			await drained();
 		});
+	});
+
+	it('before it has joined is alive, and refuses everything else as not there yet', async () => {
+		const server = await listenEarly({ host: '127.0.0.1', port: 0 });
+		const answer = async (method: string, path: string) => {
+			const { status, json } = await raw(server.url, method, path, { body: method === 'PUT' ? 'x' : '' });
+			return [status, json()['code']];
+		};
+		expect(await answer('GET', '/healthz')).to.deep.equal([200, undefined]);
+		expect(await answer('GET', '/readyz')).to.deep.equal([503, 'unavailable']);
+		expect(await answer('GET', '/v1/kv/a')).to.deep.equal([503, 'unavailable']);
+		expect(await answer('PUT', '/v1/kv/a')).to.deep.equal([503, 'unavailable']);
+		server.serve(kvHttp(new MemoryStore(), new AbortController().signal, silentLogger, { heartbeatMs: 5 }));
+		expect((await raw(server.url, 'PUT', '/v1/kv/a', { body: 'x' })).status).to.equal(200);
+		await server.drain(0);
 	});
 
 	it('says that the port is taken', async () => {

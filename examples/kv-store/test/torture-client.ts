@@ -6,13 +6,19 @@ import { Agent, request } from 'node:http';
 import type { Call } from '@beemesh/sdk/testing';
 import type { Random } from './random.ts';
 
+/** A call as the checker reads it, and where it went: for people who read the history of a failed run. */
+export interface RecordedCall extends Call {
+	readonly url: string;
+	readonly status: number | string;
+}
+
 export interface TortureClientOptions {
 	readonly name: string;
 	readonly urls: readonly string[];
 	readonly random: Random;
 	/** The keys to use now; new ones from time to time keep the check fast. */
 	readonly keys: () => readonly string[];
-	readonly record: (call: Call) => void;
+	readonly record: (call: RecordedCall) => void;
 	readonly timeoutMs: number;
 	readonly signal: AbortSignal;
 }
@@ -44,6 +50,9 @@ export async function runTortureClient(options: TortureClientOptions): Promise<v
 		const callNs = nowNs();
 		const done = (fate: Fate, call: Pick<Call, 'op' | 'value' | 'expect'>, result?: Call['result']): void => {
 			const outcome = outcomeOf(fate);
+			if (typeof fate === 'object' && fate.status === 404 && typeof call.value === 'string') {
+				throw new Error(`${url} answered 404 to a write of ${key}`);
+			}
 			// A read that failed saw nothing, so it says nothing.
 			if (outcome !== 'ok' && call.op === 'get') return;
 			record({
@@ -54,6 +63,8 @@ export async function runTortureClient(options: TortureClientOptions): Promise<v
 				callNs,
 				returnNs: nowNs(),
 				outcome,
+				url,
+				status: typeof fate === 'string' ? fate : fate.status,
 			});
 		};
 		const send = (method: string, headers: Record<string, string>, body?: string): Promise<Fate> =>
@@ -96,16 +107,30 @@ export async function runTortureClient(options: TortureClientOptions): Promise<v
 }
 
 /** Reads one key until some replica answers: the last word on what was kept. */
-export async function readFinally(urls: readonly string[], key: string, record: (call: Call) => void): Promise<void> {
+export async function readFinally(
+	urls: readonly string[],
+	key: string,
+	record: (call: RecordedCall) => void,
+): Promise<void> {
 	const agent = new Agent({ keepAlive: true });
 	for (let turn = 0; turn < 100; turn++) {
-		const url = urls[turn % urls.length];
+		const url = urls[turn % urls.length] ?? '';
 		const callNs = nowNs();
 		const path = `${url}/v1/kv/${encodeURIComponent(key)}`;
 		const fate = await exchange(agent, path, { method: 'GET', headers: {}, body: undefined, timeoutMs: 2000 });
 		if (typeof fate !== 'object' || (fate.status !== 200 && fate.status !== 404)) continue;
 		const result = fate.status === 200 ? fate.body : null;
-		record({ client: 'last reader', op: 'get', key, result, callNs, returnNs: nowNs(), outcome: 'ok' });
+		record({
+			client: 'last reader',
+			op: 'get',
+			key,
+			result,
+			callNs,
+			returnNs: nowNs(),
+			outcome: 'ok',
+			url,
+			status: fate.status,
+		});
 		agent.destroy();
 		return;
 	}

@@ -2,11 +2,14 @@
  * Is a real kv-store linearizable while its processes are killed and paused? Starts a cluster, lets clients loose,
  * breaks replicas by a seeded plan, heals everything, reads every key a last time, and checks the whole history.
  */
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Call, checkLinearizable } from '@beemesh/sdk/testing';
 import { type Cluster, type ClusterReplica, startCluster } from './cluster.ts';
 import { type Random, seededRandom } from './random.ts';
-import { readFinally, runTortureClient } from './torture-client.ts';
+import { type RecordedCall, readFinally, runTortureClient } from './torture-client.ts';
 
 export interface TortureOptions {
 	readonly seed: number;
@@ -28,8 +31,8 @@ export interface TortureReport {
 	/** The longest time without any acknowledged write, milliseconds. */
 	readonly longestGapMs: number;
 	readonly isLinearizable: boolean;
-	/** Where it is not: the key, and calls that cannot all be true. */
-	readonly contradiction?: { readonly key: string | undefined; readonly calls: readonly Call[] };
+	/** Where it is not: the key, calls that cannot all be true, and the file with the whole history and the faults. */
+	readonly contradiction?: { readonly key: string | undefined; readonly calls: readonly Call[]; readonly file: string };
 }
 
 const KEYS_AT_A_TIME = 3;
@@ -40,8 +43,9 @@ export async function torture(options: TortureOptions): Promise<TortureReport> {
 	const cluster = await startCluster(3);
 	try {
 		await cluster.ready(20_000);
-		const history: Call[] = [];
-		const record = (call: Call): void => void history.push(call);
+		const history: RecordedCall[] = [];
+		const marks: unknown[] = [];
+		const record = (call: RecordedCall): void => void history.push(call);
 		const keys = (): string[] => {
 			const set = Math.floor(history.length / CALLS_PER_KEY_SET);
 			return Array.from({ length: KEYS_AT_A_TIME }, (_, i) => `torture/${set}/${i}`);
@@ -58,12 +62,20 @@ export async function torture(options: TortureOptions): Promise<TortureReport> {
 				signal: stop.signal,
 			}),
 		);
-		const faults = await breakThings(cluster, random, options);
+		const say = (what: string): void => {
+			marks.push({ fault: what, atNs: Number(process.hrtime.bigint()) });
+			options.say(what);
+		};
+		const faults = await breakThings(cluster, random, { ...options, say });
 		await cluster.ready(20_000);
 		stop.abort();
 		await Promise.all(clients);
 		for (const key of new Set(history.map((call) => call.key))) await readFinally(cluster.urls, key, record);
-		return { seed: options.seed, ...faults, ...summary(history) };
+		const { contradiction, ...report } = summary(history);
+		const result = { seed: options.seed, ...faults, ...report };
+		return contradiction === undefined
+			? result
+			: { ...result, contradiction: { ...contradiction, file: await keep([...marks, ...history]) } };
 	} finally {
 		await cluster.close();
 	}
@@ -94,11 +106,13 @@ async function breakThings(cluster: Cluster, random: Random, { durationMs, say }
 			count.pauses += victims.length;
 			await delay(random.between(300, 2500));
 			for (const victim of victims) victim.resume();
+			say('resumed');
 		} else {
 			await Promise.all(victims.map((victim) => victim.kill()));
 			count.kills += victims.length;
 			await delay(random.between(100, 1200));
 			for (const victim of victims) victim.start();
+			say('started again');
 		}
 		await cluster.ready(20_000);
 		await delay(random.between(100, 600));
@@ -114,7 +128,14 @@ async function victimsOf(fault: Fault, cluster: Cluster, random: Random): Promis
 	return [random.pick(cluster.replicas)];
 }
 
-function summary(history: readonly Call[]): Omit<TortureReport, 'seed' | 'kills' | 'pauses'> {
+/** Writes the evidence down, one JSON line each. */
+async function keep(lines: readonly unknown[]): Promise<string> {
+	const file = join(await mkdtemp(join(tmpdir(), 'kv-torture-')), 'history.jsonl');
+	await writeFile(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+	return file;
+}
+
+function summary(history: readonly Call[]) {
 	const report = checkLinearizable(history);
 	const writes = history.filter(({ op, outcome, result }) => op !== 'get' && outcome === 'ok' && result !== false);
 	const times = writes.map(({ returnNs }) => returnNs).sort((a, b) => a - b);
@@ -126,6 +147,6 @@ function summary(history: readonly Call[]): Omit<TortureReport, 'seed' | 'kills'
 		unknown: history.filter(({ outcome }) => outcome === 'unknown').length,
 		longestGapMs: Math.round(gaps.reduce((a, b) => Math.max(a, b), 0) / 1e6),
 		isLinearizable: report.isLinearizable,
-		...(report.isLinearizable ? {} : { contradiction: { key: report.key, calls: report.stuckAt ?? [] } }),
+		contradiction: report.isLinearizable ? undefined : { key: report.key, calls: report.stuckAt ?? [] },
 	};
 }

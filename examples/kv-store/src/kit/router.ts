@@ -112,7 +112,7 @@ export function sendBytes(
 	res.end(res.req.method === 'HEAD' ? undefined : bytes);
 }
 
-function sendProblem(res: ServerResponse, problem: Problem): void {
+export function sendProblem(res: ServerResponse, problem: Problem): void {
 	if (res.destroyed) return;
 	if (res.headersSent) {
 		// Half an answer is out (a stream): cutting the connection is the only way left to say that it failed.

@@ -4,7 +4,7 @@
  */
 import type { RequestListener } from 'node:http';
 import { Problem } from './problem.ts';
-import { router, sendJson } from './router.ts';
+import { sendJson, sendProblem } from './router.ts';
 import { type HttpAddress, type HttpServer, listen } from './server.ts';
 
 export interface StartingServer extends HttpServer {
@@ -13,26 +13,7 @@ export interface StartingServer extends HttpServer {
 }
 
 export async function listenEarly(address: HttpAddress): Promise<StartingServer> {
-	let current: RequestListener = router([
-		{
-			path: '/healthz',
-			methods: {
-				GET({ res }) {
-					sendJson(res, 200, { ok: true });
-				},
-			},
-		},
-		{
-			path: '/readyz',
-			methods: {
-				GET() {
-					throw new Problem(503, 'unavailable', 'this replica is joining the mesh', {
-						headers: { 'retry-after': '1' },
-					});
-				},
-			},
-		},
-	]);
+	let current = starting;
 	const server = await listen((req, res) => current(req, res), address);
 	return {
 		...server,
@@ -41,3 +22,13 @@ export async function listenEarly(address: HttpAddress): Promise<StartingServer>
 		},
 	};
 }
+
+/** Refuses everything else alike: "not found" would be a lie about paths that will be served in a moment. */
+const starting: RequestListener = (req, res) => {
+	if (req.url === '/healthz') {
+		sendJson(res, 200, { ok: true });
+		return;
+	}
+	const headers = { 'retry-after': '1' };
+	sendProblem(res, new Problem(503, 'unavailable', 'this replica is joining the mesh; try again', { headers }));
+};
