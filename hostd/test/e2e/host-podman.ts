@@ -73,8 +73,13 @@ export class HostPodman {
 	/** Removes pods, containers, volumes and networks, and ends the service. */
 	async close(): Promise<void> {
 		if (existsSync(this.#options.folder)) {
-			await tryCommand(this.#words('pod', 'kill', '--all'));
-			await this.#tidied();
+			// One after the other: Podman's clean-ups of two pods at once wait for each other, for seconds.
+			for (const pod of await this.#lines('pod', 'ps', '--format={{.Name}}')) {
+				const ids = await this.#lines('ps', '--all', '--no-trunc', `--filter=pod=${pod}`, '--format={{.ID}}');
+				await tryCommand(this.#words('pod', 'kill', pod));
+				await this.#tidied(ids);
+				await tryCommand(this.#words('pod', 'rm', '--force', '--time=0', pod));
+			}
 			for (const words of [
 				['pod', 'rm', '--all', '--force', '--time=0'],
 				['rm', '--all', '--force', '--time=0'],
@@ -88,10 +93,10 @@ export class HostPodman {
 	}
 
 	/** Waits for Podman's own clean-up after killed containers: a removal that meets it stalls for seconds. */
-	async #tidied(): Promise<void> {
+	async #tidied(containerIds: readonly string[]): Promise<void> {
 		const deadlineMs = Date.now() + TIDY_MS;
 		const isMonitor = ({ commandLine }: { readonly commandLine: string }) =>
-			commandLine.includes('conmon') && commandLine.includes(this.#options.folder);
+			commandLine.includes('conmon') && containerIds.some((id) => commandLine.includes(id));
 		while (findProcesses(isMonitor).length > 0 && Date.now() < deadlineMs) await delay(20);
 	}
 

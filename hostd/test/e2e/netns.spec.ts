@@ -1,13 +1,11 @@
 /** Proves the harness itself: hosts that reach each other, cuts, published ports of real Podman, and no leftovers. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { BASE_IMAGE, buildBaseImage } from '../../../scripts/images.ts';
 import type { PodStart } from '../../src/runtime/index.ts';
 import { PodmanRuntime } from '../../src/runtime/podman/index.ts';
-import { e2eMissing, tryCommand } from './commands.ts';
+import { e2eMissing } from './commands.ts';
+import { createImageStore, type ImageStore } from './image-store.ts';
 import { createNetwork, type NetworkHost, type TestNetwork } from './netns.ts';
 
 /** Answers each datagram with the host's name and the sender it saw. */
@@ -39,21 +37,18 @@ describe('end-to-end network of several hosts', function () {
 		return;
 	}
 
-	let images: string;
+	let images: ImageStore;
 	let network: TestNetwork;
 	const runtimes: PodmanRuntime[] = [];
-	const storage = () => [`--root=${images}/root`, `--runroot=${images}/run`, `--tmpdir=${images}/tmp`];
 
 	before(async () => {
-		images = mkdtempSync(join(tmpdir(), 'beemesh-images-'));
-		await buildBaseImage({ podmanArgs: storage() });
-		network = await createNetwork({ hosts: 3, imageStore: join(images, 'root') });
+		images = await createImageStore((podmanArgs) => buildBaseImage({ podmanArgs }));
+		network = await createNetwork({ hosts: 3, imageStore: images.root });
 	});
 	after(async () => {
 		for (const runtime of runtimes) await runtime[Symbol.asyncDispose]();
 		await network?.close();
-		await tryCommand(['umount', '--lazy', join(images, 'root/overlay')]);
-		rmSync(images, { recursive: true, force: true });
+		await images?.[Symbol.asyncDispose]();
 	});
 
 	const host = (index: number): NetworkHost => {

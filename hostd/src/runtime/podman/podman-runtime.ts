@@ -117,7 +117,7 @@ export class PodmanRuntime implements Runtime {
 		const play = kubePlay(spec, this.#instance);
 		await this.#service.ensure();
 		return this.#locks.run(spec.podId, async () => {
-			if ((await this.#reach(() => this.#libpod.call('GET', `/pods/${spec.podId}/exists`))).status === 204) {
+			if (await this.#lookUp(spec.podId)) {
 				throw new MeshError('conflict', `pod ${spec.podId} exists already on this host`);
 			}
 			for (const [index, { image }] of spec.pod.spec.containers.entries()) {
@@ -309,13 +309,19 @@ export class PodmanRuntime implements Runtime {
 	}
 
 	async #inspect(podId: string): Promise<PodView | undefined> {
-		const pod = await this.#reach(() => this.#libpod.get<LibpodPod>(`/pods/${encodeURIComponent(podId)}/json`));
+		const pod = await this.#lookUp(podId);
 		if (!pod || pod.Labels?.[LABEL.instance] !== this.#instance) return undefined;
 		const containers = await Promise.all(
 			(pod.Containers ?? []).map(({ Id }) => this.#libpod.get<LibpodContainer>(`/containers/${Id}/json`)),
 		);
 		const present = containers.flatMap((container) => container ?? []);
 		return viewPod(pod, present, ({ Id, State }) => this.#oom.wasKilled(Id, State.FinishedAt));
+	}
+
+	/** The pod of that name, whoever's it is. Podman also takes the beginning of an id, which a name may look like. */
+	async #lookUp(podId: string): Promise<LibpodPod | undefined> {
+		const pod = await this.#reach(() => this.#libpod.get<LibpodPod>(`/pods/${encodeURIComponent(podId)}/json`));
+		return pod?.Name === podId ? pod : undefined;
 	}
 
 	async #find(podId: string): Promise<PodView> {
