@@ -100,7 +100,8 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 		const supervisor = superviseReplica(workplane, components, admitted.foundingSlots);
 		// Those we meet may know of a newer holder of our slot: then its groups are not ours to open.
 		await within(FIRST_DIALS_MS, supervisor.meet(admitted.members));
-		if (workplane.signal.aborted) throw new MeshError('conflict', `slot ${slot} has been given to a newer replica than this one`);
+		if (workplane.signal.aborted)
+			throw new MeshError('conflict', `slot ${slot} has been given to a newer replica than this one`);
 		await supervisor.openMembers();
 		signal.throwIfAborted();
 		log.info('joined', { workload: chartered.body.name, slot, gen, incarnation, replicaId });
