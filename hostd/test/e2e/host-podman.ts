@@ -95,8 +95,9 @@ export class HostPodman {
 	/** Waits for Podman's own clean-up after killed containers: a removal that meets it stalls for seconds. */
 	async #tidied(containerIds: readonly string[]): Promise<void> {
 		const deadlineMs = Date.now() + TIDY_MS;
+		// First the container's monitor, which then becomes the clean-up; both name the container.
 		const isMonitor = ({ commandLine }: { readonly commandLine: string }) =>
-			commandLine.includes('conmon') && containerIds.some((id) => commandLine.includes(id));
+			containerIds.some((id) => commandLine.includes(id));
 		while (findProcesses(isMonitor).length > 0 && Date.now() < deadlineMs) await delay(20);
 	}
 
