@@ -80,7 +80,9 @@ export function superviseReplica(
 		: undefined;
 
 	const isResponsible = (): boolean =>
-		!workplane.signal.aborted && (groups?.isLeading ?? own.live()[0]?.record.replicaId === self);
+		workplane.state !== 'joining' &&
+		!workplane.signal.aborted &&
+		(groups?.isLeading ?? own.live()[0]?.record.replicaId === self);
 	function observe(): void {
 		driver?.observe();
 		driver?.setResponsible(isResponsible());
@@ -149,7 +151,7 @@ export function superviseReplica(
 	void listen();
 
 	const connection = host.onConnection((isConnected) => {
-		workplane.setState(isConnected ? 'serving' : 'degraded');
+		if (workplane.state !== 'joining') workplane.setState(isConnected ? 'serving' : 'degraded');
 		if (isConnected) workplane.announce();
 		else
 			workplane.warn(
@@ -171,7 +173,8 @@ export function superviseReplica(
 			await groups?.close();
 		},
 	});
-	observe();
+	// Nobody acts for others before it has joined.
+	workplane.on('state', observe, abort);
 	return {
 		async openMembers() {
 			if (host.canPlace) await groups?.openMembers();

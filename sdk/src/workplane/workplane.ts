@@ -320,8 +320,9 @@ export class LiveWorkplane implements Workplane {
 		directory.publish({ ready: false, left: true });
 		for (const remote of this.#remotes.values()) remote.close();
 		await this.#putTombstone();
-		await node[Symbol.asyncDispose]();
+		// From here on nobody is watched: that sessions end is our doing.
 		directory.close();
+		await node[Symbol.asyncDispose]();
 		await (await this.#selfSession)?.close();
 		await network.transport[Symbol.asyncDispose]();
 		this.setState('left');

@@ -51,6 +51,8 @@ export interface ReconcilerConfig {
 	readonly graceSilentMs: number;
 	/** Slots never seen are somebody else's first apply for this long. Default 20 s. */
 	readonly settleMs: number;
+	/** A slot that others have seen, and we have not met yet, is not taken for lost before. Default 3 s. */
+	readonly meetMs: number;
 	/** Default 500. */
 	readonly backoffMinMs: number;
 	/** Default 10 s. */
@@ -63,6 +65,7 @@ export const RECONCILER_DEFAULTS: ReconcilerConfig = {
 	graceClosedMs: 300,
 	graceSilentMs: 1500,
 	settleMs: 20_000,
+	meetMs: 3000,
 	backoffMinMs: 500,
 	backoffMaxMs: 10_000,
 	redrainMs: 5000,
@@ -86,6 +89,8 @@ export interface Reconciler {
 
 export function createReconciler(startMs: number, config: ReconcilerConfig = RECONCILER_DEFAULTS): Reconciler {
 	const slots = new Map<number, Slot>();
+	/** Slots that we have seen a replica of. */
+	const met = new Set<number>();
 	const drains = new Map<ReplicaId, number>();
 	let desired: Desired | undefined;
 	/** Replicas that the charter asked for when we started: the rest are new wishes and need no settling. */
@@ -106,6 +111,7 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 				break;
 			case 'observed':
 				live = input.live;
+				for (const { slot } of live) met.add(slot);
 				generations = input.generations;
 				break;
 			case 'lost':
@@ -208,11 +214,16 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 	function isDue(slot: number, nowMs: number): boolean {
 		const state = slotOf(slot);
 		if (state.inFlight) return false;
-		const isFirstApply = !generations.has(slot) && slot < (replicasAtStart ?? 0);
-		const dueMs = Math.max(state.notBeforeMs, isFirstApply ? startMs + config.settleMs : 0);
+		const dueMs = Math.max(state.notBeforeMs, met.has(slot) ? 0 : startMs + patienceMs(slot));
 		if (nowMs >= dueMs) return true;
 		wakeAt(dueMs);
 		return false;
+	}
+
+	/** For a slot that we have never met: longest while it may be somebody's first apply, none if it is a new wish. */
+	function patienceMs(slot: number): number {
+		if (generations.has(slot)) return config.meetMs;
+		return slot < (replicasAtStart ?? 0) ? config.settleMs : 0;
 	}
 
 	/** Every slot has a ready replica and nothing is under way. */

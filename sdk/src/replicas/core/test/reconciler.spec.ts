@@ -143,6 +143,14 @@ describe('reconciling: the first apply and scaling', () => {
 		expect(world.desire({ ...DEPLOYMENT, replicas: 5, era: 2 })).to.deep.equal([tender([3, 1], [4, 1])]);
 	});
 
+	it('gives a newcomer time to meet those whom others have seen', () => {
+		const world = new World(DEPLOYMENT, [replica(0)]);
+		world.generations.set(1, 4);
+		expect(world.observe()).to.deep.equal([]);
+		expect(world.pass(T.meetMs - 1)).to.deep.equal([]);
+		expect(world.pass(1)).to.deep.equal([tender([1, 5])]);
+	});
+
 	it('ignores an older era', () => {
 		const world = new World({ ...DEPLOYMENT, era: 5 }, three());
 		expect(world.desire({ ...DEPLOYMENT, replicas: 5, era: 4 })).to.deep.equal([]);
