@@ -1,0 +1,265 @@
+import { expect } from 'chai';
+import { afterEach, describe, it } from 'mocha';
+import { MeshError } from '../../errors.ts';
+import {
+	cidOf,
+	createKeyPair,
+	createUlid,
+	encodeManifest,
+	genesisFor,
+	type KeyPair,
+	type OpenedBundle,
+	openBundle,
+	openCredential,
+	openTender,
+	ownerIdOf,
+	peerIdOf,
+	signRecord,
+	workloadIdOf,
+} from '../../identity/index.ts';
+import {
+	decodeRecord,
+	type MachineId,
+	type Manifest,
+	type RecordCid,
+	type ReplicaId,
+	type SlotGen,
+} from '../../wire/index.ts';
+import { type LiveReplica, ReplicaDriver, type ReplicaWorld } from '../driver.ts';
+import type { AdmitRequest, PlaceEvent, PlaceRequest } from '../placement-api.ts';
+
+const HOST = 'the-host-of-this-replica' as MachineId;
+
+function makeBundle(replicas: number): OpenedBundle {
+	const owner = createKeyPair();
+	const tenderKey = createKeyPair();
+	const genesis = genesisFor(owner.publicKey, 'Deployment', 'default', 'web');
+	const wid = workloadIdOf(genesis);
+	const manifest: Manifest = {
+		apiVersion: 'apps/v1',
+		kind: 'Deployment',
+		metadata: { name: 'web', namespace: 'default' },
+		spec: { selector: { matchLabels: {} }, template: { spec: { containers: [{ name: 'web', image: 'web:1' }] } } },
+	};
+	const { bytes, cid } = encodeManifest(manifest);
+	const id = ownerIdOf(owner.publicKey);
+	const nowMs = Date.now();
+	const charter = {
+		...{ wid, owner: id, era: 1, kind: 'Deployment', namespace: 'default', name: 'web', manifestCid: cid },
+		...{ replicas, deleted: false, nbf: nowMs, exp: nowMs + 3_600_000 },
+	} as const;
+	const grant = { wid, owner: id, tenderKey: tenderKey.publicKey, quota: 9, exp: nowMs + 3_600_000 };
+	return openBundle(
+		{
+			genesis: signRecord('genesis', genesis, owner),
+			charter: signRecord('charter', charter, owner),
+			grant: signRecord('tender-grant', grant, owner),
+			tenderSecret: tenderKey.seed,
+			manifest: bytes,
+		},
+		nowMs,
+	);
+}
+
+function pod(
+	bundle: OpenedBundle,
+	at: SlotGen,
+	awardId: string,
+	machine: KeyPair,
+): Extract<PlaceEvent, { type: 'csr' }> {
+	const key = createKeyPair();
+	const nowMs = Date.now();
+	const csr = signRecord(
+		'csr',
+		{
+			...at,
+			wid: bundle.wid,
+			incarnation: 0,
+			awardId,
+			replicaId: peerIdOf(key.publicKey) as ReplicaId,
+			addresses: [],
+			ts: nowMs,
+		},
+		key,
+	);
+	const csrCid = cidOfEnvelopeBody(csr);
+	const machineId = peerIdOf(machine.publicKey) as MachineId;
+	const { manifestCid } = bundle.charter.body;
+	const statement = signRecord('host-statement', { awardId, csrCid, manifestCid, machineId, ts: nowMs }, machine);
+	return { type: 'csr', ...at, awardId, csr, statement };
+}
+
+/** A host that plays a script; the test sees what the driver asks for and answers. */
+class ScriptedHost {
+	readonly asked: PlaceRequest[] = [];
+	readonly answers: AdmitRequest[] = [];
+	readonly committed: SlotGen[] = [];
+	refuseCommit: MeshError | undefined;
+	script: (request: PlaceRequest) => AsyncIterable<PlaceEvent> = async function* () {};
+	live: LiveReplica[] = [];
+	#onAnswer: (() => void) | undefined;
+
+	readonly bundle: OpenedBundle;
+
+	constructor(bundle: OpenedBundle) {
+		this.bundle = bundle;
+	}
+
+	answered(count: number): Promise<void> {
+		return new Promise((resolve) => {
+			const look = (): void => {
+				if (this.answers.length >= count) resolve();
+			};
+			this.#onAnswer = look;
+			look();
+		});
+	}
+
+	world(): ReplicaWorld {
+		return {
+			calls: () => ({
+				place: (request) => {
+					this.asked.push(request);
+					return this.script(request);
+				},
+				admit: async (request) => {
+					this.answers.push(request);
+					this.#onAnswer?.();
+					return {};
+				},
+			}),
+			bundle: () => this.bundle,
+			machineId: HOST,
+			machineAddresses: [],
+			live: () => this.live,
+			generations: () =>
+				new Map([
+					[0, 1],
+					[1, 1],
+				]),
+			drain: () => {},
+			commit: async ({ slot, gen }) => {
+				if (this.refuseCommit !== undefined) throw this.refuseCommit;
+				this.committed.push({ slot, gen });
+			},
+			onReconcile: () => {},
+		};
+	}
+}
+
+describe('healing through the host', () => {
+	let driver: ReplicaDriver | undefined;
+	afterEach(() => driver?.close());
+
+	/** A workload of two whose slot 1 has just said farewell; resolves with the first `answers` admissions. */
+	async function heal(
+		host: ScriptedHost,
+		events: (at: SlotGen) => PlaceEvent[],
+		answers: number,
+	): Promise<readonly AdmitRequest['answer'][]> {
+		const replica = (slot: number): LiveReplica => ({
+			replicaId: `replica-${slot}` as ReplicaId,
+			...{ slot, gen: 1, manifestCid: host.bundle.charter.body.manifestCid, ready: true },
+			machineId: `machine-${slot}` as MachineId,
+			addresses: [`/memory/${slot}`],
+		});
+		host.script = async function* () {
+			yield* events({ slot: 1, gen: 2 });
+			await host.answered(answers);
+		};
+		driver = new ReplicaDriver(host.world());
+		host.live = [replica(0), replica(1)];
+		driver.setResponsible(true);
+		driver.observe();
+		host.live = [replica(0)];
+		driver.lost(1, 'left');
+		driver.observe();
+		await host.answered(answers);
+		return host.answers.map(({ answer }) => answer);
+	}
+
+	it('tenders with the granted key, admits the awarded pod, and certifies it', async () => {
+		const bundle = makeBundle(2);
+		const host = new ScriptedHost(bundle);
+		const machine = createKeyPair();
+		const machineId = peerIdOf(machine.publicKey) as MachineId;
+		const awardId = createUlid(Date.now());
+		const [answer] = await heal(
+			host,
+			(at) => [{ type: 'awarded', ...at, machineId, awardId }, pod(bundle, at, awardId, machine)],
+			1,
+		);
+		const { tender } = openTender(host.asked[0]?.tender as Uint8Array, Date.now());
+		expect(tender.body.slots).to.deep.equal([{ slot: 1, gen: 2 }]);
+		expect(tender.body.requester).to.equal(HOST);
+		expect(tender.body.avoid.soft).to.deep.equal([{ machineId: 'machine-0', replicas: 1 }]);
+		expect(host.committed).to.deep.equal([{ slot: 1, gen: 2 }]);
+		if (!answer?.admitted) throw new Error('not admitted');
+		const { cert } = openCredential({ cert: answer.cert, grant: bundle.bundle.grant }, Date.now());
+		expect(cert).to.include({ slot: 1, gen: 2, machineId });
+		expect(answer.members.map(({ slot }) => slot)).to.deep.equal([0]);
+		expect(answer.foundingSlots).to.equal(0);
+	});
+
+	it('gives the same request the same certificate, and refuses a second request under one award', async () => {
+		const bundle = makeBundle(2);
+		const machine = createKeyPair();
+		const machineId = peerIdOf(machine.publicKey) as MachineId;
+		const awardId = createUlid(Date.now());
+		const answers = await heal(
+			new ScriptedHost(bundle),
+			(at) => {
+				const first = pod(bundle, at, awardId, machine);
+				return [{ type: 'awarded', ...at, machineId, awardId }, first, first, pod(bundle, at, awardId, machine)];
+			},
+			3,
+		);
+		const admitted = answers.filter((a) => a.admitted);
+		expect(admitted).to.have.length(2);
+		expect(admitted[0]).to.deep.equal(admitted[1]);
+		expect(answers.find((a) => !a.admitted)).to.deep.include({ reason: 'another replica has asked under this award' });
+	});
+
+	for (const [what, change] of [
+		['another machine', { machine: createKeyPair() }],
+		['another slot', { at: { slot: 0, gen: 2 } }],
+		['another generation', { at: { slot: 1, gen: 3 } }],
+	] as const)
+		it(`refuses a pod of ${what} than the awarded one`, async () => {
+			const bundle = makeBundle(2);
+			const host = new ScriptedHost(bundle);
+			const machine = createKeyPair();
+			const awardId = createUlid(Date.now());
+			const machineId = peerIdOf(machine.publicKey) as MachineId;
+			const [answer] = await heal(
+				host,
+				(at) => {
+					const { at: other, machine: stranger } = { at, machine, ...change };
+					return [{ type: 'awarded', ...at, machineId, awardId }, pod(bundle, other, awardId, stranger)];
+				},
+				1,
+			);
+			expect(answer?.admitted).to.equal(false);
+			expect(host.committed).to.deep.equal([]);
+		});
+
+	it('admits nobody whom the members did not agree on', async () => {
+		const bundle = makeBundle(2);
+		const host = new ScriptedHost(bundle);
+		host.refuseCommit = new MeshError('no_quorum', 'no majority of the members answers');
+		const machine = createKeyPair();
+		const machineId = peerIdOf(machine.publicKey) as MachineId;
+		const awardId = createUlid(Date.now());
+		const [answer] = await heal(
+			host,
+			(at) => [{ type: 'awarded', ...at, machineId, awardId }, pod(bundle, at, awardId, machine)],
+			1,
+		);
+		expect(answer).to.deep.equal({ admitted: false, reason: 'no majority of the members answers' });
+	});
+});
+
+/** The CID of a record is that of its body; the test takes it from the envelope as the host would. */
+function cidOfEnvelopeBody(envelope: Uint8Array): RecordCid {
+	return cidOf((decodeRecord(envelope) as { b: Uint8Array }).b);
+}
