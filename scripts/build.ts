@@ -44,6 +44,8 @@ for (const { entry, outdir } of bundles) {
 		logLevel: 'warning',
 		// cpu-features is an optional native add-on of ssh2 (remote Docker over ssh), which nothing here uses.
 		external: ['cpu-features', '*.node'],
+		// What CommonJS dependencies take for granted.
+		define: { __dirname: 'import.meta.dirname' },
 		banner: {
 			js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
 		},

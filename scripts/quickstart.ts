@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { createBeectl } from './quickstart/beectl.ts';
 import { check } from './quickstart/check.ts';
 import { type Host, type HostSettings, startHost } from './quickstart/hosts.ts';
+import { podmanSettings, removePodmanStorage } from './quickstart/podman.ts';
 import { claimRunDir, endEverything, RUN_DIR } from './quickstart/processes.ts';
 import { processSettings } from './quickstart/runtimes.ts';
 
@@ -19,6 +20,7 @@ Ctrl-C stops and cleans up everything.
 
   --check           do it without a person: write through the page, kill the leader's host, prove that nothing is
                     lost and everything runs again; ends with one JSON line
+  --runtime NAME    process (default: plain processes, nothing to install) or podman (containers)
   --hosts N         number of hosts, 2 to 16 (default 3)
   --help
 `;
@@ -27,6 +29,7 @@ const root = join(import.meta.dirname, '..');
 const { values } = parseArgs({
 	options: {
 		check: { type: 'boolean', default: false },
+		runtime: { type: 'string', default: 'process' },
 		hosts: { type: 'string', default: '3' },
 		help: { type: 'boolean', default: false },
 	},
@@ -38,6 +41,8 @@ if (values.help) {
 const hostCount = Number(values.hosts);
 if (!Number.isInteger(hostCount) || hostCount < 2 || hostCount > 16) usage('--hosts takes a whole number from 2 to 16');
 
+if (values.runtime !== 'process' && values.runtime !== 'podman') usage('--runtime is process or podman');
+
 const say = (text: string): void => {
 	process.stderr.write(`${text}\n`);
 };
@@ -46,7 +51,7 @@ let stopping: Promise<void> | undefined;
 const stop = (exitCode: number): Promise<void> => {
 	stopping ??= (async () => {
 		say('\nStopping the hosts and removing what they ran …');
-		await endEverything();
+		await endEverything(removePodmanStorage);
 		process.exit(exitCode);
 	})();
 	return stopping;
@@ -63,7 +68,7 @@ try {
 }
 
 async function quickstart(): Promise<void> {
-	const { cleaned } = await claimRunDir();
+	const { cleaned } = await claimRunDir(removePodmanStorage);
 	if (cleaned > 0) say(`Cleaned up ${cleaned} processes of an earlier quickstart.`);
 
 	step('Building hostd, beectl and the examples');
@@ -72,10 +77,10 @@ async function quickstart(): Promise<void> {
 	const settings: HostSettings = {
 		node,
 		main: join(root, 'hostd/dist/bundle/main.mjs'),
-		...processSettings(root, node),
+		...(values.runtime === 'podman' ? await podmanSettings(root, say) : processSettings(root, node)),
 	};
 
-	step(`Starting ${hostCount} hosts (process runtime)`);
+	step(`Starting ${hostCount} hosts (${values.runtime} runtime)`);
 	const first = await startHost('host-1', [], settings);
 	const others = Array.from({ length: hostCount - 1 }, (_, i) => startHost(`host-${i + 2}`, [first.address], settings));
 	const hosts: Host[] = [first, ...(await Promise.all(others))];
@@ -101,7 +106,7 @@ async function quickstart(): Promise<void> {
 
 	if (values.check) {
 		const result = await check({ hosts, beectl, useHost: (host) => (entry = host), step, say });
-		await endEverything();
+		await endEverything(removePodmanStorage);
 		process.stdout.write(`${JSON.stringify({ ok: true, readyMs, ...result })}\n`);
 		process.exit(0);
 	}

@@ -1,5 +1,6 @@
 /** One host, composed: machine node, scheduler, runtime, pods, local API. */
 import { MeshError } from '@beemesh/sdk/errors';
+import { peerIdOf } from '@beemesh/sdk/identity';
 import type { Logger, MetricsRegistry } from '@beemesh/sdk/telemetry';
 import type { HostInfo } from './api/contract.ts';
 import { serveLocalApi } from './api/server.ts';
@@ -34,7 +35,7 @@ export async function startHost(components: {
 	const started = new AsyncDisposableStack();
 	try {
 		const signer = await loadMachineKey(config.stateDir);
-		const runtime = started.use(await openRuntime(config));
+		const runtime = started.use(await openRuntime(config, peerIdOf(signer.publicKey)));
 		const runtimeVersion = await runtime.check();
 		const capacity = allocatableOf(await readMachineFacts({ stateDir: config.stateDir }), config.reserve);
 		const resources = createAccountant(capacity);

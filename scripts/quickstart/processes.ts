@@ -24,14 +24,14 @@ function startTimeOf(pid: number): string | undefined {
 }
 
 /** Makes the run folder ours. Returns what an earlier, killed quickstart left behind, after ending it. */
-export async function claimRunDir(): Promise<{ readonly cleaned: number }> {
+export async function claimRunDir(removeStorage: () => void): Promise<{ readonly cleaned: number }> {
 	let cleaned = 0;
 	if (existsSync(RUN_DIR)) {
 		const owner = recordedPid('quickstart');
 		if (owner !== undefined) {
 			throw new Error(`another quickstart runs already (pid ${owner}); stop it with Ctrl-C or \`kill ${owner}\``);
 		}
-		cleaned = await endEverything();
+		cleaned = await endEverything(removeStorage);
 	}
 	mkdirSync(PIDS_DIR, { recursive: true, mode: 0o700 });
 	record('quickstart', process.pid);
@@ -59,17 +59,25 @@ export function start(name: string, command: string, args: readonly string[], lo
 }
 
 /** Ends all recorded processes and what hosts left running, then removes the folder. Returns how many were ended. */
-export async function endEverything(): Promise<number> {
-	const hosts = existsSync(PIDS_DIR) ? readdirSync(PIDS_DIR).filter((name) => name !== 'quickstart') : [];
-	const pids = hosts.map(recordedPid).filter((pid) => pid !== undefined);
-	for (const pid of pids) signal(pid, 'SIGTERM');
-	const ended = await waitForEnd(pids, 15_000);
-	if (!ended) for (const pid of pids) signal(pid, 'SIGKILL');
+export async function endEverything(removeStorage: () => void): Promise<number> {
+	const names = existsSync(PIDS_DIR) ? readdirSync(PIDS_DIR).filter((name) => name !== 'quickstart') : [];
+	// Hosts need their Podman to take their pods down, so it goes last.
+	const hosts = names.filter((name) => name !== 'podman').map(recordedPid);
+	const ended = await end(hosts.filter((pid) => pid !== undefined));
 	const orphans = podsOf(RUN_DIR);
 	for (const pid of orphans) signal(pid, 'SIGKILL');
-	await waitForEnd([...pids, ...orphans], 5_000);
+	await waitForEnd(orphans, 5_000);
+	removeStorage();
+	const podman = await end(names.includes('podman') ? [recordedPid('podman')].filter((pid) => pid !== undefined) : []);
 	rmSync(RUN_DIR, { recursive: true, force: true });
-	return pids.length + orphans.length;
+	return ended + orphans.length + podman;
+}
+
+async function end(pids: readonly number[]): Promise<number> {
+	for (const pid of pids) signal(pid, 'SIGTERM');
+	if (!(await waitForEnd(pids, 20_000))) for (const pid of pids) signal(pid, 'SIGKILL');
+	await waitForEnd(pids, 5_000);
+	return pids.length;
 }
 
 /** Processes whose environment says that they are pods of hosts in this folder. */

@@ -45,7 +45,7 @@ function makeBundle(replicas: number): OpenedBundle {
 	const id = ownerIdOf(owner.publicKey);
 	const nowMs = Date.now();
 	const charter = {
-		...{ wid, owner: id, era: 1, kind: 'Deployment', namespace: 'default', name: 'web', manifestCid: cid },
+		...{ wid, owner: id, era: 1, kind: 'Deployment' as const, namespace: 'default', name: 'web', manifestCid: cid },
 		...{ replicas, deleted: false, nbf: nowMs, exp: nowMs + 3_600_000 },
 	} as const;
 	const grant = { wid, owner: id, tenderKey: tenderKey.publicKey, quota: 9, exp: nowMs + 3_600_000 };
