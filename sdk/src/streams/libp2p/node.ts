@@ -7,6 +7,7 @@ import type { Libp2p, PrivateKey, ServiceMap } from '@libp2p/interface';
 import { noise } from '@libp2p/noise';
 import { type Ping, ping } from '@libp2p/ping';
 import { tcp } from '@libp2p/tcp';
+import type { Multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p, type Libp2pOptions, type ServiceFactoryMap } from 'libp2p';
 import { MeshError } from '../../errors.ts';
 import { createKeyPair, peerIdOf } from '../../identity/index.ts';
@@ -53,7 +54,7 @@ export async function createLibp2pNode<S extends ServiceMap = Record<never, neve
 	const privateKey: PrivateKey = await generateKeyPairFromSeed('Ed25519', seed);
 	const config: Libp2pOptions<S & BaseServices> = {
 		privateKey,
-		addresses: { listen: [...listen], announce: [...announce] },
+		addresses: { listen: [...listen], announce: [...announce], announceFilter: reachableByOthers },
 		transports: [quicTransport(options.quic), tcp()],
 		connectionEncrypters: [noise()],
 		streamMuxers: [yamux()],
@@ -89,6 +90,12 @@ export async function createLibp2pNode<S extends ServiceMap = Record<never, neve
 /** The peer ID of a key seed. */
 export function peerIdFromSeed(seed: Uint8Array): PeerId {
 	return peerIdOf(createKeyPair(seed).publicKey);
+}
+
+/** Loopback is somebody else's on every other machine and in every container: told only when there is nothing else. */
+function reachableByOthers(addresses: Multiaddr[]): Multiaddr[] {
+	const others = addresses.filter((address) => !/^\/ip(4\/127\.|6\/::1\/)/.test(address.toString()));
+	return others.length > 0 ? others : addresses;
 }
 
 function isTcp(address: { getComponents(): { name: string }[] }): boolean {

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { expect } from 'chai';
+import { describe, it } from 'mocha';
 import type { PeerId } from '../../wire/ids.ts';
 import { createLibp2pNode } from '../libp2p/index.ts';
 import { createMemoryNetwork } from '../memory/index.ts';
@@ -17,3 +19,26 @@ const overLibp2p = (listen: string) => async (): Promise<[Transport, Transport]>
 
 transportSuite('libp2p (QUIC)', overLibp2p('/ip4/127.0.0.1/udp/0/quic-v1'));
 transportSuite('libp2p (TCP)', overLibp2p('/ip4/127.0.0.1/tcp/0'));
+
+describe('addresses told to others', () => {
+	const told = async (announce: string[]): Promise<readonly string[]> => {
+		const { transport } = await createLibp2pNode({
+			seed: randomBytes(32),
+			listen: ['/ip4/127.0.0.1/udp/0/quic-v1'],
+			announce,
+		});
+		const addresses = transport.addresses();
+		await transport[Symbol.asyncDispose]();
+		return addresses.map((address) => address.replace(/\/p2p\/.*/, ''));
+	};
+
+	it('leave out loopback, which is another machine to everybody else', async () => {
+		const [loopback, other] = ['/ip4/127.0.0.1/udp/7000/quic-v1', '/ip4/192.0.2.1/udp/7000/quic-v1'];
+		expect(await told([loopback, other])).to.deep.equal([other]);
+	});
+
+	it('keep loopback when there is nothing else: all are on one machine then', async () => {
+		expect((await told([])).every((address) => address.startsWith('/ip4/127.0.0.1/udp/'))).to.equal(true);
+		expect(await told([])).to.have.length(1);
+	});
+});
