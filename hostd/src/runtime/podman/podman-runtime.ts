@@ -293,7 +293,8 @@ export class PodmanRuntime implements Runtime {
 	}
 
 	async #play(spec: PodStart, body: string): Promise<void> {
-		const path = `/play/kube?start=true&logDriver=k8s-file&logOptions=max-size=${LOG_BYTES_MAX}`;
+		// Podman's default network: `kube play` would make one of its own, with a name server that nobody here asks.
+		const path = `/play/kube?start=true&network=podman&logDriver=k8s-file&logOptions=max-size=${LOG_BYTES_MAX}`;
 		const response = await this.#reach(() => this.#libpod.call('POST', path, body, 'application/yaml'));
 		if (response.status >= 300) throw startError(spec, messageOf(response));
 		const report = JSON.parse(response.body) as { Pods?: { ContainerErrors?: readonly string[] | null }[] | null };
