@@ -27,10 +27,18 @@ export interface MembershipConfig {
 	readonly probesMax: number;
 	/** Pause before another dial of a peer that could not be reached. Default 1000. */
 	readonly redialMs: number;
-	/** Pause before another dial of one that is thought dead: after a partition both sides think so. Default 2000. */
+	/**
+	 * Pause before another dial of one that is thought dead: after a partition both sides think so. Grows with the time
+	 * that it has been gone, up to `redialGoneMaxMs`. Defaults 2 s and 30 s.
+	 */
 	readonly redialGoneMs: number;
-	/** How long the dead and the departed are remembered, so that old records do not bring them back. Default 60 s. */
+	readonly redialGoneMaxMs: number;
+	/** How long those who left are remembered, so that old records do not bring them back. Default 60 s. */
 	readonly forgetMs: number;
+	/** How long those who vanished are dialed again: a partition may last. Default 24 h. */
+	readonly forgetVanishedMs: number;
+	/** Of those who vanished the newest are remembered. Default 64. */
+	readonly vanishedMax: number;
 }
 
 export const MEMBERSHIP_DEFAULTS = {
@@ -40,7 +48,10 @@ export const MEMBERSHIP_DEFAULTS = {
 	probesMax: 2,
 	redialMs: 1000,
 	redialGoneMs: 2000,
+	redialGoneMaxMs: 30_000,
 	forgetMs: 60_000,
+	forgetVanishedMs: 24 * 3_600_000,
+	vanishedMax: 64,
 } as const;
 
 /** `known`: has a record, not reached yet. `gone`: left, dead or displaced; remembered only. */
@@ -91,6 +102,8 @@ interface Member {
 	verdictMs: number;
 	probesOpen: number;
 	dialFailed: boolean;
+	/** Gone without a word. */
+	vanished: boolean;
 	/** undefined while a dial is under way. */
 	dialAtMs: number | undefined;
 }
@@ -165,6 +178,7 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 			const isSelf = record.replicaId === config.self;
 			if (record.left || (!isSelf && record.exp <= nowMs)) return;
 			members.set(record.replicaId, newMember(record, isSelf ? 'alive' : 'known', nowMs));
+			forgetVanished(record);
 			settleSlot(record.slot, nowMs);
 			return;
 		}
@@ -189,10 +203,12 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 		member.hasSession = true;
 		member.heardMs = nowMs;
 		if (member.phase === 'alive') return;
-		if (member.phase === 'gone' && (member.record.left || isDisplaced(member))) {
+		if (member.phase === 'gone' && member.record.left) {
 			out.push({ type: 'disconnect', peer });
 			return;
 		}
+		// It has not heard that it is displaced. Over this session it learns by whom, and leaves.
+		if (member.phase === 'gone' && isDisplaced(member)) return;
 		const isNew = member.phase !== 'suspect';
 		enter(member, 'alive', nowMs);
 		if (isNew) out.push({ type: 'added', record: member.record });
@@ -224,7 +240,7 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 		const member = members.get(peer);
 		if (member === undefined || member.hasSession) return;
 		member.dialFailed = true;
-		member.dialAtMs = nowMs + (member.phase === 'gone' ? config.redialGoneMs : config.redialMs);
+		member.dialAtMs = nowMs + (member.phase === 'gone' ? redialPauseMs(member, nowMs) : config.redialMs);
 		if (member.phase !== 'suspect') return;
 		if (refused || member.probesOpen === 0) remove(member, member.evidence, nowMs);
 	}
@@ -241,9 +257,7 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 	function onTime(nowMs: number): void {
 		if (nowMs >= heartbeatAtMs) {
 			heartbeatAtMs = nowMs + config.heartbeatMs;
-			const peers = [...members.values()]
-				.filter((m) => m.hasSession && m.phase !== 'gone')
-				.map((m) => m.record.replicaId);
+			const peers = [...members.values()].filter((m) => m.hasSession).map((m) => m.record.replicaId);
 			if (peers.length > 0) out.push({ type: 'heartbeat', peers });
 		}
 		for (const [peer, member] of members) {
@@ -254,8 +268,32 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 				probe(member);
 			if (!member.hasSession && member.dialAtMs !== undefined && nowMs >= member.dialAtMs) dial(member);
 			if (member.phase === 'known' && nowMs > member.record.exp) members.delete(peer);
-			else if (member.phase === 'gone' && nowMs > member.sinceMs + config.forgetMs) members.delete(peer);
+			else if (member.phase === 'gone' && nowMs > member.sinceMs + forgetAfterMs(member)) members.delete(peer);
 		}
+	}
+
+	/** An eighth of the time that it has been gone, within limits: soon after a short cut, seldom after a long one. */
+	function redialPauseMs(member: Member, nowMs: number): number {
+		return Math.min(config.redialGoneMaxMs, Math.max(config.redialGoneMs, (nowMs - member.sinceMs) / 8));
+	}
+
+	function forgetAfterMs(member: Member): number {
+		return member.vanished ? config.forgetVanishedMs : config.forgetMs;
+	}
+
+	/** Those who vanished and surely do not come back: restarted in place since, or too many to remember. */
+	function forgetVanished(newest: ServiceRecord): void {
+		const vanished = [...members.values()].filter((m) => m.phase === 'gone' && m.vanished);
+		const restarted = vanished.filter(
+			({ record: { slot, gen, machineId, incarnation } }) =>
+				slot === newest.slot &&
+				gen === newest.gen &&
+				machineId === newest.machineId &&
+				incarnation < newest.incarnation,
+		);
+		const oldestFirst = vanished.filter((m) => !restarted.includes(m)).sort((a, b) => a.sinceMs - b.sinceMs);
+		const surplus = oldestFirst.slice(0, Math.max(0, oldestFirst.length - config.vanishedMax));
+		for (const { record } of [...restarted, ...surplus]) members.delete(record.replicaId);
 	}
 
 	function suspect(member: Member, evidence: 'closed' | 'silent', nowMs: number): void {
@@ -290,7 +328,10 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 	function remove(member: Member, cause: RemovalCause, nowMs: number): void {
 		const wasAnnounced = member.phase === 'alive' || member.phase === 'suspect';
 		enter(member, 'gone', nowMs);
-		if (cause === 'closed' || cause === 'silent') member.dialAtMs = nowMs + config.redialGoneMs;
+		if (cause === 'closed' || cause === 'silent') {
+			member.vanished = true;
+			member.dialAtMs = nowMs + config.redialGoneMs;
+		}
 		if (member.hasSession && cause === 'silent') {
 			out.push({ type: 'disconnect', peer: member.record.replicaId });
 			member.hasSession = false;
@@ -304,6 +345,7 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 		member.sinceMs = nowMs;
 		member.probesOpen = 0;
 		member.dialFailed = false;
+		member.vanished = false;
 		if (phase === 'known') member.dialAtMs = nowMs;
 		else member.dialAtMs = undefined;
 	}
@@ -372,6 +414,7 @@ function newMember(record: ServiceRecord, phase: MemberPhase, nowMs: number): Me
 		verdictMs: nowMs,
 		probesOpen: 0,
 		dialFailed: false,
+		vanished: false,
 		dialAtMs: phase === 'known' ? nowMs : undefined,
 	};
 }

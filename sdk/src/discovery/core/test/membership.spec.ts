@@ -193,6 +193,36 @@ describe('membership: detection (SWIM §3.1)', () => {
 		expect(typesOf(membership.step({ type: 'session-opened', record: B }, 6010))).to.deep.equal(['added', 'ready']);
 	});
 
+	it('dials the vanished for a day, ever less often, and at least twice a minute', () => {
+		const membership = start('when-ready', B);
+		const dials: number[] = [];
+		for (let nowMs = 50; nowMs < 25 * 3_600_000; nowMs = Math.max(nowMs + 50, membership.nextDeadlineMs())) {
+			for (const { type } of membership.step({ type: 'tick' }, nowMs)) {
+				if (type !== 'dial') continue;
+				dials.push(nowMs);
+				membership.step({ type: 'dial-failed', peer: B.replicaId, refused: false }, nowMs);
+			}
+		}
+		const pauses = dials.slice(1).map((atMs, i) => atMs - (dials[i] ?? 0));
+		expect(pauses[0]).to.be.at.most(T.redialGoneMs + T.heartbeatMs);
+		expect(Math.max(...pauses)).to.be.at.most(T.redialGoneMaxMs + T.heartbeatMs);
+		expect(dials.at(-1)).to.be.within(23.9 * 3_600_000, 24.1 * 3_600_000);
+		expect(membership.get(B.replicaId)).to.equal(undefined);
+	});
+
+	it('remembers the newest 64 of the vanished, and none that was restarted in place', () => {
+		const membership = start('when-ready');
+		const crashed = Array.from({ length: 80 }, (_, i) => record(`x${i}`, { slot: 100 + i }));
+		crashed.forEach((one, i) => {
+			membership.step({ type: 'session-opened', record: one }, 1000 + i);
+			membership.step({ type: 'session-closed', peer: one.replicaId }, 1000 + i);
+			membership.step({ type: 'dial-failed', peer: one.replicaId, refused: true }, 1000 + i);
+		});
+		membership.step({ type: 'session-opened', record: record('y', { slot: 179, incarnation: 1 }) }, 1100);
+		const remembered = crashed.filter(({ replicaId }) => membership.get(replicaId) !== undefined);
+		expect(remembered.map(({ slot }) => slot)).to.deep.equal(Array.from({ length: 64 }, (_, i) => 115 + i));
+	});
+
 	it('blames nobody for the time that the observer itself stood still (Lifeguard)', () => {
 		const membership = start('when-ready', B);
 		run(membership, 50, 300, [B]);
@@ -233,6 +263,15 @@ describe('membership: one replica per slot', () => {
 		]);
 		const effects = membership.step({ type: 'record', record: { ...newer, seq: 2 } }, 20);
 		expect(effects).to.deep.include({ type: 'removed', record: B, cause: 'superseded' });
+	});
+
+	it('stateless: one that comes back displaced keeps its session, to learn by whom', () => {
+		const membership = start('when-ready', B);
+		run(membership, 50, 2000);
+		expect(membership.get(B.replicaId)?.phase).to.equal('gone');
+		membership.step({ type: 'session-opened', record: newer }, 2010);
+		expect(typesOf(membership.step({ type: 'session-opened', record: B }, 2020))).to.deep.equal([]);
+		expect(membership.live().map((m) => m.record)).to.deep.equal([SELF, newer]);
 	});
 
 	it('a restart in place displaces its former self', () => {
