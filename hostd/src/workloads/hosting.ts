@@ -28,6 +28,7 @@ import type { Accountant } from '../resources/index.ts';
 import type { Runtime } from '../runtime/index.ts';
 import { podKey, type Scheduler } from '../scheduler/index.ts';
 import type { Fleet, LocalWorkloads } from './fleet.ts';
+import { KeptVolumes } from './kept-volumes.ts';
 import { PodFiles } from './pod-files.ts';
 import { type PodHost, servePod } from './pod-service.ts';
 import { MESH_PORT, portEnvironment, publishPorts } from './ports.ts';
@@ -57,6 +58,7 @@ export class Hosting implements LocalWorkloads {
 	readonly #options: HostingOptions;
 	readonly #registry = new PodRegistry();
 	readonly #files: PodFiles;
+	readonly #keptVolumes: KeptVolumes;
 	readonly #sockets = new Map<string, UnixListener>();
 	readonly #waiters = new Set<() => void>();
 	readonly #removing = new Map<string, Promise<void>>();
@@ -68,6 +70,7 @@ export class Hosting implements LocalWorkloads {
 	constructor(options: HostingOptions) {
 		this.#options = options;
 		this.#files = new PodFiles(options.config.stateDir);
+		this.#keptVolumes = new KeptVolumes(options.config.stateDir);
 		options.pods.events(() => this.#changed());
 	}
 
@@ -196,7 +199,20 @@ export class Hosting implements LocalWorkloads {
 				void this.#leave(pod, deleted ? 'deleted' : 'scaled down');
 			}
 		}
+		void this.#dropKeptVolumes(envelope);
 		return pods.length;
+	}
+
+	async #dropKeptVolumes(charter: Uint8Array): Promise<void> {
+		const { logger, runtime, nowMs } = this.#options;
+		try {
+			for (const volume of await this.#keptVolumes.endedBy(charter, nowMs())) {
+				await runtime.removeVolume(volume);
+				await this.#keptVolumes.forget(volume);
+			}
+		} catch (error) {
+			logger.warn('volumes of a deleted workload stay', { error });
+		}
 	}
 
 	async *logs(input: LogsInput, signal: AbortSignal): AsyncGenerator<LogsLine> {
@@ -409,7 +425,11 @@ export class Hosting implements LocalWorkloads {
 		this.#sockets.delete(pod.podId);
 		await rm(join(dirname(config.socket), 'pods', pod.podId), { recursive: true, force: true });
 		for (const volume of Object.values(volumeNamesOf(bundle, award.slot))) {
-			if (!this.#stopping && dropsVolumes(bundle, award.slot)) await runtime.removeVolume(volume);
+			if (!this.#stopping && dropsVolumes(bundle, award.slot)) {
+				await runtime.removeVolume(volume);
+				await this.#keptVolumes.forget(volume);
+			} else if (goWithWorkload(bundle))
+				await this.#keptVolumes.keep(volume, { wid: award.wid, era: bundle.charter.body.era });
 		}
 		await this.#files.remove(pod.podId);
 		this.#registry.delete(pod.podId);
@@ -432,9 +452,15 @@ function volumeNamesOf({ manifest, wid }: OpenedBundle, slot: number): Record<st
 /** Kubernetes' persistentVolumeClaimRetentionPolicy; Retain unless the manifest says otherwise. */
 function dropsVolumes({ manifest, charter }: OpenedBundle, slot: number): boolean {
 	if (manifest.kind !== 'StatefulSet') return false;
+	if (charter.body.deleted) return goWithWorkload({ manifest });
 	const policy = manifest.spec.persistentVolumeClaimRetentionPolicy;
-	if (charter.body.deleted) return policy?.whenDeleted === 'Delete';
 	return slot >= charter.body.replicas && policy?.whenScaled === 'Delete';
+}
+
+function goWithWorkload({ manifest }: Pick<OpenedBundle, 'manifest'>): boolean {
+	return (
+		manifest.kind === 'StatefulSet' && manifest.spec.persistentVolumeClaimRetentionPolicy?.whenDeleted === 'Delete'
+	);
 }
 
 function quicAddress(ip: string, port: number): string {
