@@ -1,56 +1,52 @@
-/** The real `hostd` of one test host: the built program, in the host's network, on the host's Podman. */
-import type { ChildProcess } from 'node:child_process';
+/** The real `hostd` of a test host: the built program, as a process of its own. */
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { NetworkHost, TestNetwork } from './netns.ts';
 
 const MAIN = join(import.meta.dirname, '../../dist/bundle/main.mjs');
 const START_MS = 20_000;
 
+export interface DaemonOptions {
+	readonly name: string;
+	/** State, socket and log below it. */
+	readonly folder: string;
+	/** Addresses of hosts to join by. */
+	readonly join: readonly string[];
+	/** The rest of the config file: mesh, bind, runtime, … */
+	readonly config: Readonly<Record<string, unknown>>;
+	/** @default a plain process */
+	readonly spawn?: (words: readonly string[], options: SpawnOptions) => ChildProcess;
+}
+
 export interface HostDaemon {
-	readonly host: NetworkHost;
+	readonly name: string;
 	/** Its local API, for beectl. */
 	readonly socket: string;
 	/** Multiaddr that others join by. */
 	readonly address: string;
 	readonly process: ChildProcess;
+	/** What it has logged since its start. */
 	log(): string;
 	/** SIGTERM: drains its pods; resolves with the exit code. */
 	stop(): Promise<number | null>;
 }
 
-export async function startDaemon(
-	network: TestNetwork,
-	host: NetworkHost,
-	join_: readonly string[],
-): Promise<HostDaemon> {
+/** Resolves when it is ready; rejects with its log when it ends before, or takes too long. */
+export async function startDaemon(options: DaemonOptions): Promise<HostDaemon> {
 	if (!existsSync(MAIN)) throw new Error('hostd/dist/bundle is missing: run `npm run build` first');
-	const folder = join(host.folder, 'hostd');
+	const { name, folder } = options;
 	mkdirSync(folder, { recursive: true, mode: 0o700 });
 	const [socket, config, logFile] = [join(folder, 'run/hostd.sock'), join(folder, 'hostd.json'), join(folder, 'log')];
-	writeFileSync(
-		config,
-		JSON.stringify({
-			name: host.name,
-			mesh: network.id,
-			stateDir: join(folder, 'state'),
-			socket,
-			bind: host.address,
-			port: 7000,
-			join: join_,
-			runtime: 'podman',
-			podmanSocket: host.podman.socket,
-			logFormat: 'json',
-		}),
-	);
+	const settings = { name, stateDir: join(folder, 'state'), socket, join: options.join, logFormat: 'json' };
+	writeFileSync(config, JSON.stringify({ ...settings, ...options.config }));
 	const output = openSync(logFile, 'a', 0o600);
-	const offset = existsSync(logFile) ? readFileSync(logFile, 'utf8').length : 0;
+	const offset = readFileSync(logFile, 'utf8').length;
 	const log = (): string => readFileSync(logFile, 'utf8').slice(offset);
-	const child = network.spawn(host, [process.execPath, MAIN, '--config', config], {
-		stdio: ['ignore', output, output],
-	});
+	const words = [process.execPath, MAIN, '--config', config];
+	const stdio: SpawnOptions = { stdio: ['ignore', output, output] };
+	const child = options.spawn?.(words, stdio) ?? spawn(words[0] as string, words.slice(1), stdio);
 	closeSync(output);
 	for (const deadlineMs = Date.now() + START_MS; ; await delay(20)) {
 		const address = /"message":"host ready".*?"addresses":\["([^"]+)"/.exec(log())?.[1];
@@ -63,9 +59,9 @@ export async function startDaemon(
 				}
 				return child.exitCode;
 			};
-			return { host, socket, address, process: child, log, stop };
+			return { name, socket, address, process: child, log, stop };
 		}
-		if (child.exitCode !== null) throw new Error(`hostd of ${host.name} ended with ${child.exitCode}:\n${log()}`);
-		if (Date.now() > deadlineMs) throw new Error(`hostd of ${host.name} is not ready after ${START_MS} ms:\n${log()}`);
+		if (child.exitCode !== null) throw new Error(`hostd of ${name} ended with ${child.exitCode}:\n${log()}`);
+		if (Date.now() > deadlineMs) throw new Error(`hostd of ${name} is not ready after ${START_MS} ms:\n${log()}`);
 	}
 }

@@ -54,7 +54,7 @@ describe('end-to-end mesh of hosts with Podman', function () {
 		network = await createNetwork({ hosts: HOSTS, imageStore: images.root });
 		await Promise.all(network.hosts.map(({ podman }) => podman.start()));
 		for (const host of network.hosts) {
-			daemons.push(await startDaemon(network, host, daemons[0] === undefined ? [] : [daemons[0].address]));
+			daemons.push(await start(host, daemons[0]?.address));
 		}
 		entry = daemons[0] as HostDaemon;
 		const owner = join(network.folder, 'owner.key');
@@ -64,14 +64,30 @@ describe('end-to-end mesh of hosts with Podman', function () {
 	after(async function () {
 		await writer?.stop();
 		if (this.test?.parent?.tests.some(({ state }) => state === 'failed')) {
-			for (const { host, log } of daemons) console.log(`--- hostd of ${host.name}\n${log()}`);
+			for (const { name, log } of daemons) console.log(`--- hostd of ${name}\n${log()}`);
 		}
 		await network?.close();
 		await images?.[Symbol.asyncDispose]();
 	});
 
+	const start = (host: NetworkHost, peer: string | undefined): Promise<HostDaemon> =>
+		startDaemon({
+			name: host.name,
+			folder: join(host.folder, 'hostd'),
+			join: peer === undefined ? [] : [peer],
+			config: {
+				...{ mesh: network.id, bind: host.address, port: 7000 },
+				...{ runtime: 'podman', podmanSocket: host.podman.socket },
+			},
+			spawn: (words, options) => network.spawn(host, words, options),
+		});
+	const hostOf = ({ name }: HostDaemon): NetworkHost => {
+		const found = network.hosts.find((host) => host.name === name);
+		if (found === undefined) throw new Error(`no host ${name}`);
+		return found;
+	};
 	const daemonOf = (name: string): HostDaemon => {
-		const found = daemons.find(({ host }) => host.name === name);
+		const found = daemons.find((daemon) => daemon.name === name);
 		if (found === undefined) throw new Error(`no host ${name}`);
 		return found;
 	};
@@ -116,23 +132,23 @@ describe('end-to-end mesh of hosts with Podman', function () {
 		const leader = pods.find(({ role }) => role === 'leader') as Pod;
 		const cut = daemonOf(leader.machineName);
 		entry = daemons.find((daemon) => daemon !== cut) as HostDaemon;
-		unreachable.add(cut.host.name);
+		unreachable.add(cut.name);
 		endpoints = endpointsOf(
-			pods.filter(({ machineName }) => machineName !== cut.host.name),
+			pods.filter(({ machineName }) => machineName !== cut.name),
 			'kv-store',
 		);
-		await network.cut(cut.host);
+		await network.cut(hostOf(cut));
 		await writer.further(10, 10_000);
-		const refused = await refusal(cut.host, leader.endpoints[0]?.address ?? '');
+		const refused = await refusal(hostOf(cut), leader.endpoints[0]?.address ?? '');
 		expect(refused).to.match(/^50[34] .*"code":"(no_quorum|unknown_outcome|unavailable)"/);
 		const replaced = await converged();
-		expect(replaced.map(({ machineName }) => machineName)).to.not.include(cut.host.name);
+		expect(replaced.map(({ machineName }) => machineName)).to.not.include(cut.name);
 		await writer.further(10, 10_000);
 
-		await network.heal(cut.host);
+		await network.heal(hostOf(cut));
 		unreachable.clear();
 		await converged();
-		expect(await cut.host.podman.containers(), 'superseded containers').to.satisfy((names: string[]) =>
+		expect(await hostOf(cut).podman.containers(), 'superseded containers').to.satisfy((names: string[]) =>
 			names.every((name) => !name.includes('kv-store')),
 		);
 	});
@@ -148,13 +164,13 @@ describe('end-to-end mesh of hosts with Podman', function () {
 		const leader = pods.find(({ role }) => role === 'leader') as Pod;
 		const dead = daemonOf(leader.machineName);
 		entry = daemons.find((daemon) => daemon !== dead) as HostDaemon;
-		unreachable.add(dead.host.name);
+		unreachable.add(dead.name);
 		endpoints = endpointsOf(
-			pods.filter(({ machineName }) => machineName !== dead.host.name),
+			pods.filter(({ machineName }) => machineName !== dead.name),
 			'kv-store',
 		);
 		dead.process.kill('SIGKILL');
-		await dead.host.podman.killAll();
+		await hostOf(dead).podman.killAll();
 		await writer.further(10, 10_000);
 		await converged();
 		await writer.further(10, 10_000);
@@ -162,21 +178,21 @@ describe('end-to-end mesh of hosts with Podman', function () {
 
 		// A hostd that comes back finds pods that others have replaced, and gives them up.
 		unreachable.clear();
-		daemons[daemons.indexOf(dead)] = await startDaemon(network, dead.host, [entry.address]);
+		daemons[daemons.indexOf(dead)] = await start(hostOf(dead), entry.address);
 		await converged();
 	});
 
 	it('a hostd that is killed alone leaves its containers serving, and takes them back', async () => {
 		const pods = await converged();
-		const victim = daemons.find(({ host }) => host.name !== entry.host.name && onHost(pods, host).length > 0);
+		const victim = daemons.find(({ name }) => name !== entry.name && onHost(pods, name).length > 0);
 		if (victim === undefined) throw new Error('no other host runs a pod');
-		const before = onHost(pods, victim.host);
+		const before = onHost(pods, victim.name);
 		victim.process.kill('SIGKILL');
 		await writer.further(10, 10_000);
-		daemons[daemons.indexOf(victim)] = await startDaemon(network, victim.host, [entry.address]);
-		const after = await converged((now) => onHost(now, victim.host).length > 0);
+		daemons[daemons.indexOf(victim)] = await start(hostOf(victim), entry.address);
+		const after = await converged((now) => onHost(now, victim.name).length > 0);
 		expect(
-			onHost(after, victim.host)
+			onHost(after, victim.name)
 				.map(({ podId }) => podId)
 				.sort(),
 		).to.deep.equal(before.map(({ podId }) => podId).sort());
@@ -201,8 +217,8 @@ describe('end-to-end mesh of hosts with Podman', function () {
 	});
 });
 
-function onHost(pods: readonly Pod[], host: NetworkHost): Pod[] {
-	return pods.filter(({ machineName }) => machineName === host.name);
+function onHost(pods: readonly Pod[], name: string): Pod[] {
+	return pods.filter(({ machineName }) => machineName === name);
 }
 
 function endpointsOf(pods: readonly Pod[], name: string): string[] {
