@@ -29,6 +29,7 @@ const statusSchema = v.strictObject({
 	leader: v.exactOptional(v.number()),
 	commitIndex: v.number(),
 	hasQuorum: v.boolean(),
+	diskFull: v.exactOptional(v.boolean()),
 	members: v.array(
 		v.strictObject({ id: v.number(), name: v.string(), voter: v.boolean(), replica: v.exactOptional(v.string()) }),
 	),

@@ -78,6 +78,8 @@ describe('kv-store over HTTP', () => {
 		it('says that the disk is full', async () => {
 			served.store.failure = 'disk_full';
 			expect(await code('PUT', '/v1/kv/a')).to.deep.equal([507, 'disk_full']);
+			expect(await code('GET', '/readyz')).to.deep.equal([503, 'disk_full']);
+			expect((await raw(served.server.url, 'GET', '/v1/status')).json()).to.include({ diskFull: true });
 			await drained();
 		});
 

@@ -54,7 +54,13 @@ export function kvHttp(store: Store, draining: AbortSignal, log: Logger, config:
 				methods: {
 					GET({ res }) {
 						if (draining.aborted) throw new Problem(503, 'draining', 'this replica is shutting down');
-						if (!store.status().hasQuorum) {
+						const { hasQuorum, diskFull = false } = store.status();
+						if (diskFull) {
+							const message =
+								'the disk of this replica has no room for its log: free space on it, or use another replica';
+							throw new Problem(503, 'disk_full', message, { headers: { 'retry-after': '1' } });
+						}
+						if (!hasQuorum) {
 							throw new Problem(503, 'no_quorum', 'this replica sees no leader that has a majority', {
 								headers: { 'retry-after': '1' },
 							});

@@ -80,6 +80,7 @@ function statusOf(wp: Workplane, { group }: BytesKv): Status {
 		...(group.leaderId === undefined ? {} : { leader: group.leaderId }),
 		commitIndex: Number(group.commitIndex),
 		hasQuorum: group.hasQuorum,
+		...(group.isDiskFull ? { diskFull: true } : {}),
 		members,
 	};
 }

@@ -55,6 +55,8 @@ export interface Status {
 	readonly leader?: number;
 	readonly commitIndex: number;
 	readonly hasQuorum: boolean;
+	/** True while this replica's disk has no room for its log: it takes no writes and falls behind. */
+	readonly diskFull?: boolean;
 	readonly members: readonly Member[];
 }
 

@@ -80,6 +80,7 @@ export class MemoryStore implements Store {
 			...(hasQuorum ? { leader: 1 } : {}),
 			commitIndex: this.#rev,
 			hasQuorum,
+			...(this.failure === 'disk_full' ? { diskFull: true } : {}),
 			members: [{ id: 1, name: 'kv-store-0', voter: true, replica: 'memory' }],
 		};
 	}

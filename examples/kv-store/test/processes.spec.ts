@@ -70,7 +70,8 @@ describe('kv-store, three real processes', function () {
 		});
 	});
 
-	it('is linearizable while replicas are killed and paused', async () => {
+	it('is linearizable while replicas are killed and paused', async function () {
+		this.timeout(240_000);
 		const seed = 20_261;
 		const said: string[] = [];
 		const report = await torture({ seed, durationMs: 15_000, clients: 4, say: (what) => said.push(what) });

@@ -350,12 +350,15 @@ export class RaftDriver {
 		}
 		this.retryTimer ??= this.components.clock.after(DISK_RETRY_MS, () => {
 			this.retryTimer = undefined;
+			// Nobody may have been there to take over the first time.
+			this.handOver('its disk is full');
 			this.writeWaiting();
 		});
 	}
 
 	private handOver(why: string): void {
-		if (this.status().role !== 'leader') return;
+		const { role, transferee } = this.status();
+		if (role !== 'leader' || transferee !== NONE) return;
 		this.components.logger.warn('raft leader hands over', { why });
 		this.absorb({ type: 'transfer-leader', to: NONE });
 	}

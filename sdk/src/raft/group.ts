@@ -32,6 +32,7 @@ import type {
 	ReadOptions,
 } from './group.types.ts';
 import { encodeContexts, nextChange } from './members.ts';
+import { Patience } from './patience.ts';
 import { Proposals } from './proposals.ts';
 import { Reads } from './reads.ts';
 import { type CommandResult, ReplicaState } from './replica.ts';
@@ -95,6 +96,7 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 	private readonly replica: ReplicaState<S, C, R>;
 	private readonly proposals: Proposals<CommandResult<R>>;
 	private readonly reads: Reads;
+	private readonly patience: Patience;
 	private readonly clock: NonNullable<OpenGroupOptions<S, C, R>['clock']>;
 	private readonly listeners = new Set<(event: GroupEvent) => void>();
 	private readonly watchers = new Set<() => void>();
@@ -115,6 +117,7 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 		this.clock = options.clock ?? systemClock;
 		const { name, selfId, store, link, random = Math.random, logger = silentLogger } = options;
 		this.replica = new ReplicaState(options.machine, config);
+		this.patience = new Patience(config, this.clock.nowMs());
 		const node = createRaftNode({
 			id: selfId,
 			random,
@@ -140,7 +143,7 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 					onLeadership: (role, leader) => this.leadershipChanged(role, leader),
 					onMembers: (confState) => this.membersChanged(confState),
 					onFrame: (from, frame) => this.receive(from, frame),
-					onDisk: (isFull) => this.emit({ type: 'disk', isFull }),
+					onDisk: (isFull) => this.diskChanged(isFull),
 					onFailed: (error) => this.failed(error),
 				},
 			},
@@ -156,8 +159,7 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 				needsSweep: () => this.needsSweep(),
 			},
 			config,
-			this.clock,
-			random,
+			{ clock: this.clock, random, patience: this.patience },
 		);
 		this.reads = new Reads(
 			{
@@ -168,7 +170,7 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 				needsSweep: () => this.needsSweep(),
 			},
 			config,
-			this.clock,
+			{ clock: this.clock, patience: this.patience },
 		);
 	}
 
@@ -312,6 +314,10 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 		return this.leader !== NONE && this.ended === undefined;
 	}
 
+	get isDiskFull(): boolean {
+		return this.driver.isDiskFull;
+	}
+
 	get commitIndex(): bigint {
 		return BigInt(this.driver.status().commitIndex);
 	}
@@ -355,10 +361,16 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 	private leadershipChanged(role: Role, leader: MemberId): void {
 		this.raftRole = role;
 		this.leader = leader;
+		this.patience.leadershipChanged(leader !== NONE, this.clock.nowMs());
 		this.proposals.leadershipChanged();
 		this.reads.leadershipChanged();
 		this.reconcile();
 		this.emit({ type: 'leadership', role: this.role, leaderId: this.leaderId, term: this.term });
+	}
+
+	private diskChanged(isFull: boolean): void {
+		this.proposals.diskChanged(isFull);
+		this.emit({ type: 'disk', isFull });
 	}
 
 	private membersChanged(confState: ConfState): void {

@@ -96,6 +96,8 @@ export interface Group<S, C, R> extends AsyncDisposable {
 	readonly leaderId: MemberId | undefined;
 	/** A leader is known, so a majority was there an election timeout ago at most. */
 	readonly hasQuorum: boolean;
+	/** This replica's log has no room: it takes no proposals, and falls behind until there is. */
+	readonly isDiskFull: boolean;
 	readonly commitIndex: bigint;
 	readonly appliedIndex: bigint;
 	readonly confState: ConfState;

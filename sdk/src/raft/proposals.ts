@@ -9,6 +9,7 @@ import type { Forwarded, ForwardOutcome, ForwardRefusal } from './codec/frames.t
 import type { GroupConfig } from './config.ts';
 import type { MemberId, ProposalResult } from './core/index.ts';
 import { NONE } from './core/index.ts';
+import type { Patience } from './patience.ts';
 import { encodeCommand, type SessionOutcome } from './sessions.ts';
 
 /** How the group hands a proposal on. */
@@ -67,8 +68,10 @@ export class Proposals<R> {
 	private readonly config: GroupConfig;
 	private readonly clock: Clock;
 	private readonly random: () => number;
+	private readonly patience: Patience;
 	private session: Session<R>;
-	private leaderlessSinceMs: number | undefined;
+	/** Since when this replica's log has no room: results are seen by applying, and it applies what its disk holds. */
+	private diskFullSinceMs: number | undefined;
 	private opening: Pending | undefined;
 	/** Called for before the session was open. */
 	private waiting: Call<R>[] = [];
@@ -81,13 +84,17 @@ export class Proposals<R> {
 	private readonly localBatches = new Map<number, readonly number[]>();
 	private nextBatch = 1;
 
-	constructor(routes: ProposalRoutes, config: GroupConfig, clock: Clock, random: () => number) {
+	constructor(
+		routes: ProposalRoutes,
+		config: GroupConfig,
+		{ clock, random, patience }: { readonly clock: Clock; readonly random: () => number; readonly patience: Patience },
+	) {
 		this.routes = routes;
 		this.config = config;
 		this.clock = clock;
 		this.random = random;
+		this.patience = patience;
 		this.session = this.newSession();
-		this.leaderlessSinceMs = clock.nowMs();
 	}
 
 	get count(): number {
@@ -198,12 +205,12 @@ export class Proposals<R> {
 	/** There is a leader, or none any more. Whatever an earlier one took is offered to the new one. */
 	leadershipChanged(): void {
 		const { leader, term } = this.routes.leadership();
-		if (leader === NONE) {
-			this.leaderlessSinceMs ??= this.clock.nowMs();
-			return;
-		}
-		this.leaderlessSinceMs = undefined;
+		if (leader === NONE) return;
 		for (const pending of this.pendings()) if (pending.sentTerm !== term) this.submit(pending);
+	}
+
+	diskChanged(isFull: boolean): void {
+		this.diskFullSinceMs = isFull ? this.clock.nowMs() : undefined;
 	}
 
 	/** Ends what waited too long, repeats what got no answer. */
@@ -211,10 +218,13 @@ export class Proposals<R> {
 		const nowMs = this.clock.nowMs();
 		const { leader } = this.routes.leadership();
 		const { quorumWaitMs, electionTimeoutMs } = this.config;
+		const waitMs = this.patience.waitMs(nowMs);
+		const hopelessSinceMs = this.patience.leaderlessSinceMs ?? this.diskFullSinceMs ?? nowMs;
 		for (const pending of this.pendings()) {
 			const isIdle = pending.open.size === 0;
-			const sinceMs = isIdle ? pending.idleSinceMs : (this.leaderlessSinceMs ?? nowMs);
-			const isHopeless = nowMs - sinceMs >= quorumWaitMs;
+			const isHopeless = isIdle
+				? nowMs - pending.idleSinceMs >= waitMs
+				: nowMs - Math.max(hopelessSinceMs, pending.sentMs) >= quorumWaitMs;
 			if (nowMs >= pending.deadlineMs || isHopeless) pending.settle(this.failure(pending));
 			else if (leader === NONE) continue;
 			else if (isIdle || this.isUnanswered(pending, nowMs - 2 * electionTimeoutMs)) this.submit(pending);

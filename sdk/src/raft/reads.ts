@@ -6,6 +6,7 @@ import { MeshError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 import type { GroupConfig } from './config.ts';
 import type { ReadResult } from './core/index.ts';
+import type { Patience } from './patience.ts';
 
 interface Waiting {
 	readonly createdMs: number;
@@ -28,16 +29,22 @@ export class Reads {
 	private readonly routes: ReadRoutes;
 	private readonly config: GroupConfig;
 	private readonly clock: Clock;
+	private readonly patience: Patience;
 	private nextId = 1;
 	private readonly asked = new Map<number, Waiting>();
 	/** Unordered: there are few, and all are looked at when something was applied. */
 	private readonly behind = new Set<Waiting>();
 	private readonly unasked = new Set<Waiting>();
 
-	constructor(routes: ReadRoutes, config: GroupConfig, clock: Clock) {
+	constructor(
+		routes: ReadRoutes,
+		config: GroupConfig,
+		{ clock, patience }: { readonly clock: Clock; readonly patience: Patience },
+	) {
 		this.routes = routes;
 		this.config = config;
 		this.clock = clock;
+		this.patience = patience;
 	}
 
 	get count(): number {
@@ -103,10 +110,10 @@ export class Reads {
 
 	sweep(): void {
 		const nowMs = this.clock.nowMs();
-		const { quorumWaitMs, callTimeoutMs } = this.config;
+		const waitMs = this.patience.waitMs(nowMs);
 		for (const waiting of this.all()) {
 			const isFull = this.routes.isDiskFull();
-			const limitMs = this.routes.hasLeader() && !isFull ? callTimeoutMs : quorumWaitMs;
+			const limitMs = this.routes.hasLeader() && !isFull ? this.config.callTimeoutMs : waitMs;
 			if (nowMs - waiting.createdMs >= limitMs) this.end(waiting, isFull ? DISK_FULL() : NO_QUORUM());
 		}
 		this.leadershipChanged();

@@ -166,7 +166,10 @@ export class Groups {
 				);
 			} else if (event.type === 'disk') {
 				const message = `the disk of group ${name} is full: this replica takes no writes until there is room`;
-				if (event.isFull) workplane.warn(new MeshError('disk_full', message));
+				if (event.isFull) {
+					workplane.health.hold(diskHoldOf(name));
+					workplane.warn(new MeshError('disk_full', message));
+				} else workplane.health.lift(diskHoldOf(name));
 			} else update();
 		});
 		if (this.#desired.length > 0) group.reconcileMembers(this.#desired);
@@ -242,4 +245,8 @@ export class Groups {
 /** Why a replica is not ready while it is no voter of a group. */
 function holdOf(group: string): string {
 	return `group ${group}`;
+}
+
+function diskHoldOf(group: string): string {
+	return `disk of group ${group}`;
 }
