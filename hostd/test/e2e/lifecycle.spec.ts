@@ -122,6 +122,21 @@ describe('end-to-end life of a workload', function () {
 		daemons.push(await start('c', first().address));
 	});
 
+	it('comes back with its data after every host lost power', async () => {
+		const before = await converged('kv-store', 3);
+		const all = await beectl.pods();
+		for (const daemon of daemons) daemon.process.kill('SIGKILL');
+		for (const pid of all.flatMap(({ pids }) => pids)) process.kill(-pid, 'SIGKILL');
+		const names = daemons.map(({ name }) => name);
+		daemons.splice(0);
+		for (const name of names) daemons.push(await start(name, daemons[0]?.address));
+		const after = await converged('kv-store', 3);
+		expect(after.map(({ podId }) => podId).sort()).to.deep.equal(before.map(({ podId }) => podId).sort());
+		await converged('web-frontend', 2);
+		await writer.further(10, 10_000);
+		expect(await writer.lost()).to.deep.equal([]);
+	});
+
 	it('deletes, and starts afresh when applied again', async () => {
 		await writer.stop();
 		const [key] = [...writer.acknowledged.keys()];

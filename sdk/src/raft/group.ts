@@ -298,7 +298,9 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 
 	get role(): GroupRole {
 		if (this.raftRole === 'leader') return 'leader';
-		if (this.conf.learners.includes(this.selfId)) return 'learner';
+		const { voters, votersOutgoing } = this.conf;
+		// Also one that has not heard yet that it is a member.
+		if (!voters.includes(this.selfId) && !votersOutgoing.includes(this.selfId)) return 'learner';
 		return this.raftRole === 'follower' ? 'follower' : 'candidate';
 	}
 

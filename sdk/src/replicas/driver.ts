@@ -35,6 +35,8 @@ export interface ReplicaWorld {
 	readonly machineAddresses: readonly string[];
 	live(): readonly LiveReplica[];
 	generations(): ReadonlyMap<number, number>;
+	/** Of a stateful workload: a Raft group takes members in or out. */
+	isChangingMembers(): boolean;
 	drain(replica: ReplicaId, reason: string): void;
 	/** Makes an admission final before its certificate is signed. Rejects when it must not be, e.g. without a quorum. */
 	commit(admission: SlotGen & { readonly replicaId: ReplicaId; readonly machineId: MachineId }): Promise<void>;
@@ -82,7 +84,12 @@ export class ReplicaDriver {
 
 	/** Compares again; at every change of membership, and every 5 s. */
 	observe(): void {
-		this.#step({ type: 'observed', live: this.#world.live(), generations: this.#world.generations() });
+		this.#step({
+			type: 'observed',
+			live: this.#world.live(),
+			generations: this.#world.generations(),
+			isChangingMembers: this.#world.isChangingMembers(),
+		});
 	}
 
 	close(): void {

@@ -35,8 +35,8 @@ interface GroupsOptions {
 	readonly adoptsNewcomers: boolean;
 	/** This replica cannot go on. */
 	readonly onFatal: (error: MeshError) => void;
-	/** Leadership of the members group came or went. */
-	readonly onLeading: () => void;
+	/** Leadership of the members group came or went, or a group has changed its members. */
+	readonly onChange: () => void;
 }
 
 export class Groups {
@@ -51,6 +51,15 @@ export class Groups {
 
 	constructor(options: GroupsOptions) {
 		this.#options = options;
+	}
+
+	/** No group has members to add or to remove, as far as this replica knows: one more may leave. */
+	get isSettled(): boolean {
+		const desired = new Set(this.#desired.map(({ id }) => id));
+		return this.#open.every(({ confState: { voters, votersOutgoing, learners } }) => {
+			const isExact = voters.length === desired.size && voters.every((id) => desired.has(id));
+			return isExact && votersOutgoing.length === 0 && learners.length === 0;
+		});
 	}
 
 	/** This replica decides for a stateful workload. */
@@ -112,7 +121,7 @@ export class Groups {
 		const { workplane } = this.#options;
 		group.onEvent(({ type }) => {
 			if (type === 'leadership') {
-				this.#options.onLeading();
+				this.#options.onChange();
 				void this.#tend(group);
 			}
 			// Those that the last change displaced may only now be gone from the configuration.
@@ -131,7 +140,9 @@ export class Groups {
 		const { context, directory, log, charter } = workplane.parts;
 		const { gen, slot, incarnation } = context;
 		const stores = options.dir === undefined ? this.#options.stores : fileStores(options.dir);
-		const founders = await stores.prepare(gen, incarnation, foundingSlots);
+		// In `dev` mode nobody awards: whoever holds the slot's generation goes on with its state.
+		const award = this.#options.adoptsNewcomers ? 'dev' : context.award.awardId;
+		const founders = await stores.prepare({ gen, award, incarnation }, foundingSlots);
 		if (founders === undefined) {
 			const error = new MeshError(
 				'corrupt',
@@ -170,7 +181,10 @@ export class Groups {
 					workplane.health.hold(diskHoldOf(name));
 					workplane.warn(new MeshError('disk_full', message));
 				} else workplane.health.lift(diskHoldOf(name));
-			} else update();
+			} else {
+				update();
+				if (event.type === 'members') this.#options.onChange();
+			}
 		});
 		if (this.#desired.length > 0) group.reconcileMembers(this.#desired);
 		update();

@@ -49,7 +49,7 @@ export function superviseReplica(
 				foundingSlots,
 				adoptsNewcomers: !host.canPlace,
 				onFatal: fail,
-				onLeading: () => observe(),
+				onChange: () => observe(),
 			})
 		: undefined;
 	if (groups !== undefined) workplane.useGroups(groups);
@@ -70,6 +70,7 @@ export function superviseReplica(
 					machineAddresses: context.machineAddresses,
 					live: () => liveReplicas(own),
 					generations: () => own.generations(),
+					isChangingMembers: () => groups?.isSettled === false,
 					drain,
 					commit: async (admission) => groups?.admit(admission),
 					onReconcile: (status) => workplane.emit('reconcile', status),
@@ -162,7 +163,8 @@ export function superviseReplica(
 	workplane.add({
 		async leave() {
 			driver?.setResponsible(false);
-			await groups?.leave();
+			// Of a deleted workload nobody takes anything over.
+			if (!charter.opened.charter.body.deleted) await groups?.leave();
 		},
 		async close() {
 			abort.abort();

@@ -34,6 +34,8 @@ export type ReconcilerInput =
 			readonly type: 'observed';
 			readonly live: readonly ObservedReplica[];
 			readonly generations: ReadonlyMap<number, number>;
+			/** A Raft group is still taking members in or out: nobody else leaves meanwhile, or its majority may go. */
+			readonly isChangingMembers: boolean;
 	  }
 	| { readonly type: 'lost'; readonly slot: number; readonly cause: LossCause }
 	| { readonly type: 'responsible'; readonly isResponsible: boolean }
@@ -97,6 +99,7 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 	let replicasAtStart: number | undefined;
 	let live: readonly ObservedReplica[] = [];
 	let generations: ReadonlyMap<number, number> = new Map();
+	let isChangingMembers = false;
 	let isResponsible = false;
 	let deadlineMs: number | undefined;
 
@@ -113,6 +116,7 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 				live = input.live;
 				for (const { slot } of live) met.add(slot);
 				generations = input.generations;
+				isChangingMembers = input.isChangingMembers;
 				break;
 			case 'lost':
 				onLost(input.slot, input.cause, nowMs);
@@ -229,6 +233,7 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 	/** Every slot has a ready replica and nothing is under way. */
 	function isSettled(want: Desired): boolean {
 		for (const state of slots.values()) if (state.inFlight) return false;
+		if (isChangingMembers) return false;
 		return new Set(readySlots().filter((slot) => slot < want.replicas)).size === want.replicas;
 	}
 

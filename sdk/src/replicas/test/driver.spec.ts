@@ -132,6 +132,7 @@ class ScriptedHost {
 			machineId: HOST,
 			machineAddresses: [],
 			live: () => this.live,
+			isChangingMembers: () => false,
 			generations: () =>
 				new Map([
 					[0, 1],

@@ -22,6 +22,7 @@ class World {
 	readonly core: Reconciler;
 	readonly generations = new Map<number, number>();
 	live: ObservedReplica[] = [];
+	isChangingMembers = false;
 	nowMs = 0;
 
 	constructor(desired: Desired, live: readonly ObservedReplica[], isResponsible = true) {
@@ -43,7 +44,8 @@ class World {
 	}
 
 	observe(): ReconcilerEffect[] {
-		return [...this.core.step({ type: 'observed', live: this.live, generations: this.generations }, this.nowMs)];
+		const { live, generations, isChangingMembers } = this;
+		return [...this.core.step({ type: 'observed', live, generations, isChangingMembers }, this.nowMs)];
 	}
 
 	ended(slot: number, deployed: boolean): ReconcilerEffect[] {
@@ -219,6 +221,16 @@ describe('reconciling: an update', () => {
 		expect(world.add(replica(2, 2, { ...m2, ready: false }))).to.deep.equal([]);
 		const second = world.add(replica(2, 2, m2));
 		expect(second.map((e) => e.type === 'drain' && e.replica.slot)).to.deep.equal([1]);
+	});
+
+	it('StatefulSet: waits while a group takes members in or out, though everybody looks ready', () => {
+		const world = new World(STATEFUL, three());
+		world.isChangingMembers = true;
+		world.observe();
+		expect(world.desire({ ...STATEFUL, manifestCid: 'm2', era: 2 })).to.deep.equal([]);
+		expect(world.desire({ ...STATEFUL, replicas: 2, era: 3 })).to.deep.equal([]);
+		world.isChangingMembers = false;
+		expect(world.observe().map((e) => e.type === 'drain' && e.replica.slot)).to.deep.equal([2]);
 	});
 
 	it('StatefulSet: waits while another slot is not ready (never below quorum)', () => {
