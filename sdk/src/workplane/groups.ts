@@ -159,7 +159,8 @@ export class Groups {
 		const group = await openGroup({
 			name,
 			selfId: raftMemberId(slot, gen),
-			bootstrap: founders > 0 ? Array.from({ length: founders }, (_, s) => identity(s, 1)) : undefined,
+			// Founders are placed together, so they are of one generation: the first, or the one after all that ended.
+			bootstrap: founders > 0 ? Array.from({ length: founders }, (_, s) => identity(s, gen)) : undefined,
 			store: stores.open(gen, name),
 			link: sessionLink(directory, name),
 			machine,
