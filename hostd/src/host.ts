@@ -12,6 +12,7 @@ import { createPodManager } from './pods/index.ts';
 import { allocatableOf, createAccountant, readMachineFacts } from './resources/index.ts';
 import { openRuntime } from './runtime/open.ts';
 import { createScheduler } from './scheduler/index.ts';
+import { holdStateDir } from './state-dir.ts';
 import { VERSION } from './version.ts';
 import { MachineWorkloadsApi } from './workloads/contract.ts';
 import { Fleet } from './workloads/fleet.ts';
@@ -34,6 +35,7 @@ export async function startHost(components: {
 	const startedAtMs = nowMs();
 	const started = new AsyncDisposableStack();
 	try {
+		started.use(await holdStateDir(config.stateDir));
 		const signer = await loadMachineKey(config.stateDir);
 		const runtime = started.use(await openRuntime(config, peerIdOf(signer.publicKey)));
 		const runtimeVersion = await runtime.check();

@@ -1,14 +1,12 @@
 /** This machine's key: made once, kept 0600 in the state folder. The only secret of a host. */
 import { randomBytes } from 'node:crypto';
-import { chmod, link, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { link, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshError } from '@beemesh/sdk/errors';
 import { createKeyPair, type KeyPair } from '@beemesh/sdk/identity';
 
-/** The key in this folder, made when there is none. Throws `unauthorized` when others can read it. */
+/** The key in this folder, which exists; the key is made when there is none. Throws `unauthorized` when others can read it. */
 export async function loadMachineKey(stateDir: string): Promise<KeyPair> {
-	await mkdir(stateDir, { recursive: true, mode: 0o700 });
-	await chmod(stateDir, 0o700);
 	const path = join(stateDir, 'machine.key');
 	const fresh = join(stateDir, `machine.key.${process.pid}`);
 	await writeFile(fresh, randomBytes(32), { mode: 0o600 });

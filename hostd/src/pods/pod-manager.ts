@@ -97,7 +97,7 @@ class Manager implements PodManager {
 		this.#runtime = runtime;
 		this.#clock = clock ?? systemClock;
 		this.#log = logger ?? silentLogger;
-		this.#counts = new RestartCounts(join(stateDir, 'restarts.json'));
+		this.#counts = new RestartCounts(join(stateDir, 'restarts.json'), this.#log);
 		this.#subscription = runtime.events((event) => this.#pods.get(event.podId)?.driver.handle(event));
 	}
 

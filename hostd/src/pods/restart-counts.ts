@@ -4,15 +4,18 @@
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Logger } from '@beemesh/sdk/telemetry';
 
 type Counts = Readonly<Record<string, number>>;
 
 export class RestartCounts {
 	readonly #path: string;
+	readonly #log: Logger;
 	readonly #counts: Map<string, Counts>;
 
-	constructor(path: string) {
+	constructor(path: string, log: Logger) {
 		this.#path = path;
+		this.#log = log;
 		this.#counts = new Map(Object.entries(read(path)));
 	}
 
@@ -38,9 +41,14 @@ export class RestartCounts {
 	}
 
 	#save(): void {
-		mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
-		writeFileSync(`${this.#path}.new`, JSON.stringify(Object.fromEntries(this.#counts)), { mode: 0o600 });
-		renameSync(`${this.#path}.new`, this.#path);
+		try {
+			mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
+			writeFileSync(`${this.#path}.new`, JSON.stringify(Object.fromEntries(this.#counts)), { mode: 0o600 });
+			renameSync(`${this.#path}.new`, this.#path);
+		} catch (error) {
+			// The pods go on: only a hostd that is started before the next restart would count from an older number.
+			this.#log.warn('restart counts are not kept', { path: this.#path, error });
+		}
 	}
 }
 

@@ -192,11 +192,17 @@ export class Hosting implements LocalWorkloads {
 		const pods = this.#registry.adoptCharter(envelope, manifest, wid, this.#options.nowMs());
 		for (const pod of pods) {
 			const { award, bundle } = pod;
-			void this.#files.write(pod.podId, { award, bundle: bundle.bundle, createdAtMs: pod.createdAtMs, name: pod.name });
+			this.#files
+				.write(pod.podId, { award, bundle: bundle.bundle, createdAtMs: pod.createdAtMs, name: pod.name })
+				.catch((error: unknown) => {
+					this.#options.logger.warn('the new charter is not kept: a restarted hostd would go by the old one', {
+						error,
+					});
+				});
 			const { deleted, replicas } = pod.bundle.charter.body;
 			// A replica with the SDK leaves by itself, in its workload's order; nobody else would stop a plain image.
 			if (deleted || (!pod.embedsSdk && award.slot >= replicas)) {
-				void this.#leave(pod, deleted ? 'deleted' : 'scaled down');
+				this.#leave(pod, deleted ? 'deleted' : 'scaled down').catch(this.#stays(pod));
 			}
 		}
 		void this.#dropKeptVolumes(envelope);
@@ -293,7 +299,7 @@ export class Hosting implements LocalWorkloads {
 			left: (pod, reason) => {
 				this.#options.logger.info('replica left', { pod: pod.name, reason });
 				pod.leaving = reason;
-				void this.#remove(pod, reason);
+				this.#remove(pod, reason).catch(this.#stays(pod));
 			},
 		};
 	}
@@ -403,6 +409,11 @@ export class Hosting implements LocalWorkloads {
 			this.#waiters.add(look);
 			look();
 		});
+	}
+
+	/** For removals that nobody waits for. */
+	#stays(pod: HostedPod): (error: unknown) => void {
+		return (error) => this.#options.logger.error('a pod cannot be removed', { pod: pod.name, podId: pod.podId, error });
 	}
 
 	#remove(pod: HostedPod, reason: string): Promise<void> {

@@ -43,6 +43,8 @@ export class LogSpool {
 	readonly #files: Readonly<Record<Stream, number>>;
 	readonly #consumed: Record<Stream, number> = { stdout: 0, stderr: 0 };
 	readonly #listeners = new Set<(line: LogLine) => void>();
+	/** Lines that could not be written since the last one that could. */
+	#lost: { readonly lines: number; readonly why: string } | undefined;
 	#closed = false;
 
 	constructor(folder: string, name: string) {
@@ -66,8 +68,7 @@ export class LogSpool {
 		const lines: LogLine[] = [];
 		for (const stream of STREAMS) this.#pumpStream(stream, final, lines);
 		if (lines.length === 0) return;
-		this.#append(lines.map((line) => `${line.timeMs} ${line.stream} ${line.line}\n`).join(''));
-		writeFileSync(this.#consumedPath, JSON.stringify(this.#consumed));
+		this.#keep(lines);
 		for (const line of lines) for (const listener of [...this.#listeners]) listener(line);
 	}
 
@@ -137,6 +138,21 @@ export class LogSpool {
 		if (this.#consumed[stream] > SPOOL_BYTES_KEPT && fstatSync(file).size === this.#consumed[stream]) {
 			ftruncateSync(file, 0);
 			this.#consumed[stream] = 0;
+		}
+	}
+
+	/** A full disk costs log lines, never the pod or hostd: they are counted, and the log says so when it goes on. */
+	#keep(lines: readonly LogLine[]): void {
+		const gap =
+			this.#lost === undefined
+				? ''
+				: `${lines[0]?.timeMs} stderr [${this.#lost.lines} lines of log lost: ${this.#lost.why}]\n`;
+		try {
+			this.#append(gap + lines.map((line) => `${line.timeMs} ${line.stream} ${line.line}\n`).join(''));
+			this.#lost = undefined;
+			writeFileSync(this.#consumedPath, JSON.stringify(this.#consumed));
+		} catch (error) {
+			this.#lost = { lines: (this.#lost?.lines ?? 0) + lines.length, why: (error as Error).message };
 		}
 	}
 

@@ -66,9 +66,16 @@ export function readExit(exitFile: string): ExitRecord | undefined {
 	}
 }
 
-/** Writes down an end that the shell could not: it was killed together with the command. */
+/**
+ * Writes down an end that the shell could not: it was killed together with the command. Where that fails, on a full
+ * disk, this hostd still knows the end; one started later finds it unknown.
+ */
 export function writeExit(exitFile: string, exitCode: number, reason: string): ExitRecord {
-	writeFileSync(`${exitFile}.new`, `${exitCode} ${reason}\n`, { mode: 0o600 });
-	renameSync(`${exitFile}.new`, exitFile);
-	return { exitCode, reason, finishedAtMs: Math.round(statSync(exitFile).mtimeMs) };
+	try {
+		writeFileSync(`${exitFile}.new`, `${exitCode} ${reason}\n`, { mode: 0o600 });
+		renameSync(`${exitFile}.new`, exitFile);
+		return { exitCode, reason, finishedAtMs: Math.round(statSync(exitFile).mtimeMs) };
+	} catch {
+		return { exitCode, reason, finishedAtMs: Date.now() };
+	}
 }
