@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
-import { type HostConfig, readConfig } from './config.ts';
+import { type HostConfig, nameFrom, parseEndpoint, readConfig } from './config.ts';
 
 function configOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): HostConfig {
 	const invocation = readConfig(argv, env, false);
@@ -45,6 +45,10 @@ describe('hostd settings', () => {
 		['a port that does not exist', ['--port', '70000'], /port/],
 		['an unknown runtime', ['--runtime', 'docker'], /runtime/],
 		['a label without a value', ['--label', 'zone'], /KEY=VALUE/],
+		['an address that is none', ['--bind', 'nope'], /setting bind: "nope" is not an IP address/],
+		['a name to be told to others', ['--advertise', 'host.example'], /setting advertise: "host.example" is not an IP/],
+		['metrics nowhere', ['--metrics', '127.0.0.1:99999'], /setting metrics: "127.0.0.1:99999" is not ADDRESS:PORT/],
+		['an argument', ['extra'], /Unexpected argument 'extra'; see hostd --help$/],
 		['a config file that is not there', ['--config', '/nowhere.json'], /nowhere/],
 	] as const) {
 		it(`refuses ${what} and names it`, () => {
@@ -52,10 +56,52 @@ describe('hostd settings', () => {
 		});
 	}
 
-	it('refuses an unknown setting in the file', () => {
-		const file = join(dir, 'unknown.json');
-		writeFileSync(file, JSON.stringify({ nmae: 'x' }));
-		expect(() => readConfig(['--config', file], {}, false)).to.throw(/nmae/);
+	for (const [what, content, message] of [
+		['an unknown setting', { nmae: 'x' }, 'setting nmae: there is no such setting; see hostd --help'],
+		['an unknown part of a setting', { reserve: { cpu: 1 } }, 'setting reserve.cpuMillis: is required'],
+		['a text for a number', { port: '4700' }, 'setting port: must be a number'],
+		['less than nothing', { reserve: { cpuMillis: -1, memoryBytes: 0, diskBytes: 0 } }, 'at least 0'],
+		['an image without a command', { images: { a: { command: [] } } }, 'setting images.a.command: must not be empty'],
+		['an unknown word', { logLevel: 'loud' }, 'setting logLevel: "loud" is not one of debug, info, warn, error'],
+	] as const) {
+		it(`refuses ${what} in the file, and names file and setting`, () => {
+			const file = join(dir, 'wrong.json');
+			writeFileSync(file, JSON.stringify(content));
+			expect(() => readConfig(['--config', file], {}, false))
+				.to.throw(message)
+				.with.property('message')
+				.that.matches(/wrong\.json: setting /);
+		});
+	}
+
+	it('blames the flag, not the file that it wins over', () => {
+		const file = join(dir, 'fine.json');
+		writeFileSync(file, JSON.stringify({ bind: '127.0.0.1' }));
+		expect(() => readConfig(['--config', file, '--bind', 'x'], {}, false)).to.throw(/^setting bind/);
+	});
+
+	it('takes an empty variable for one that is not set', () => {
+		const config = configOf([], { BEEMESH_PORT: '', BEEMESH_NAME: '', BEEMESH_JOIN: '', BEEMESH_LABELS: '' });
+		expect(config.port).to.equal(4700);
+		expect(config.labels).to.deep.equal({});
+	});
+
+	it('makes a host name of any machine name', () => {
+		expect(['Kitchen_PC.local', '-x-', '', '...', 'a'.repeat(80)].map(nameFrom)).to.deep.equal([
+			'kitchen-pc',
+			'x',
+			'host',
+			'host',
+			'a'.repeat(63),
+		]);
+	});
+
+	it('reads addresses with ports, also of IPv6', () => {
+		expect(parseEndpoint('[::1]:90')).to.deep.equal({ host: '::1', port: 90 });
+		expect(parseEndpoint('0.0.0.0:0')).to.deep.equal({ host: '0.0.0.0', port: 0 });
+		for (const wrong of ['', ':90', '::1:90', 'a:b', '127.0.0.1', 'a:70000']) {
+			expect(parseEndpoint(wrong), wrong).to.equal(undefined);
+		}
 	});
 
 	it('shows help and version without anything else', () => {

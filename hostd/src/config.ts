@@ -3,6 +3,7 @@
  * Only `main.ts` calls this, with what it was started with.
  */
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { hostname, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -10,38 +11,74 @@ import { MeshError } from '@beemesh/sdk/errors';
 import { nameSchema } from '@beemesh/sdk/wire';
 import * as v from 'valibot';
 
-const imageSchema = v.strictObject({
-	command: v.pipe(v.array(v.string()), v.minLength(1)),
-	cwd: v.optional(v.string()),
-	env: v.optional(v.record(v.string(), v.string())),
-});
+const text = v.pipe(v.string('must be a text'), v.nonEmpty('must not be empty'));
+const texts = v.record(v.string(), v.string('must be a text'), 'must be an object');
+const name = v.pipe(
+	text,
+	v.check(
+		(value) => v.is(nameSchema, value),
+		({ input }) => `"${input}" is not a name of at most 63 lower-case letters, digits and '-'`,
+	),
+);
+const ip = v.pipe(
+	text,
+	v.check(
+		(value) => isIP(value) !== 0,
+		({ input }) => `"${input}" is not an IP address`,
+	),
+);
+const port = v.pipe(v.number('must be a number'), v.check(isPort, 'must be a whole number from 0 to 65535'));
+const amount = v.pipe(
+	v.number('must be a number'),
+	v.check((value) => Number.isSafeInteger(value) && value >= 0, 'must be a whole number of at least 0'),
+);
+const oneOf = <const T extends readonly string[]>(words: T) =>
+	v.picklist(words, ({ received }) => `${received} is not one of ${words.join(', ')}`);
 
-const port = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535));
+const imageSchema = v.strictObject(
+	{
+		command: v.pipe(v.array(text, 'must be a list of texts'), v.nonEmpty('must not be empty')),
+		cwd: v.optional(text),
+		env: v.optional(texts),
+	},
+	'must be an object with the field "command"',
+);
 
 const schema = v.strictObject({
-	name: nameSchema,
+	name,
 	/** Hosts with another mesh name never meet. */
-	mesh: nameSchema,
-	stateDir: v.string(),
-	socket: v.string(),
+	mesh: name,
+	stateDir: text,
+	socket: text,
 	/** IP address that this host's QUIC port, replicas and published ports are bound to. */
-	bind: v.string(),
+	bind: ip,
 	/** UDP port; 0 takes a free one. */
 	port,
 	/** IP address that others use, when it differs from `bind`. */
-	advertise: v.optional(v.string()),
-	join: v.array(v.string()),
-	labels: v.record(v.string(), v.string()),
-	runtime: v.picklist(['process', 'podman']),
+	advertise: v.optional(ip),
+	join: v.array(text, 'must be a list of texts'),
+	labels: texts,
+	runtime: oneOf(['process', 'podman']),
 	/** Process runtime: what an image name runs. */
-	images: v.record(v.string(), imageSchema),
-	podmanSocket: v.optional(v.string()),
+	images: v.record(v.string(), imageSchema, 'must be an object'),
+	podmanSocket: v.optional(text),
 	/** Kept back from workloads. */
-	reserve: v.strictObject({ cpuMillis: v.number(), memoryBytes: v.number(), diskBytes: v.number() }),
+	reserve: v.strictObject(
+		{ cpuMillis: amount, memoryBytes: amount, diskBytes: amount },
+		'must be an object with the fields cpuMillis, memoryBytes and diskBytes',
+	),
 	/** `address:port` for Prometheus; absent: no listener. */
-	metrics: v.optional(v.string()),
-	logLevel: v.picklist(['debug', 'info', 'warn', 'error']),
-	logFormat: v.picklist(['json', 'text']),
+	metrics: v.optional(
+		v.pipe(
+			text,
+			v.check(
+				(value) => parseEndpoint(value) !== undefined,
+				({ input }) => `"${input}" is not ADDRESS:PORT`,
+			),
+		),
+	),
+	logLevel: oneOf(['debug', 'info', 'warn', 'error']),
+	logFormat: oneOf(['json', 'text']),
 });
 export type HostConfig = v.InferOutput<typeof schema>;
 
@@ -54,7 +91,8 @@ Usage: hostd [options]
   --state-dir DIR        key, pods and volumes         [BEEMESH_STATE_DIR; default: /var/lib/beemesh as root,
                                                         else ~/.local/state/beemesh]
   --socket PATH          local API for beectl          [BEEMESH_HOST; default: /run/beemesh/hostd.sock as root,
-                                                        else $XDG_RUNTIME_DIR/beemesh/hostd.sock]
+                                                        else beemesh/hostd.sock in $XDG_RUNTIME_DIR, or
+                                                        in /tmp/beemesh-UID where that is not set]
   --bind IP              address to listen on          [BEEMESH_BIND; default: 127.0.0.1]
   --port N               UDP port (QUIC); 0: any free  [BEEMESH_PORT; default: 4700]
   --advertise IP         address that others dial      [BEEMESH_ADVERTISE; default: the bind address]
@@ -107,7 +145,8 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTt
 
 	const file = flags.config === undefined ? {} : readConfigFile(flags.config);
 	const isRoot = userInfo().uid === 0;
-	const pick = (flag: string | undefined, variable: string): string | undefined => flag ?? env[variable];
+	// A variable that is empty counts as not set.
+	const pick = (flag: string | undefined, variable: string): string | undefined => flag ?? (env[variable] || undefined);
 	const given = dropUndefined({
 		name: pick(flags.name, 'BEEMESH_NAME'),
 		mesh: pick(flags.mesh, 'BEEMESH_MESH'),
@@ -126,11 +165,7 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTt
 	});
 	const runtimeDir = isRoot ? '/run' : (env['XDG_RUNTIME_DIR'] ?? `/tmp/beemesh-${userInfo().uid}`);
 	const defaults = {
-		name: hostname()
-			.toLowerCase()
-			.split('.')[0]
-			?.replaceAll(/[^-a-z0-9]/g, '-')
-			.slice(0, 63),
+		name: nameFrom(hostname()),
 		mesh: 'default',
 		stateDir: isRoot ? '/var/lib/beemesh' : join(env['HOME'] ?? '.', '.local/state/beemesh'),
 		socket: join(runtimeDir, 'beemesh/hostd.sock'),
@@ -146,8 +181,10 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTt
 	};
 	const parsed = v.safeParse(schema, { ...defaults, ...file, ...given });
 	if (!parsed.success) {
-		const issue = parsed.issues[0];
-		throw new MeshError('invalid_input', `setting ${v.getDotPath(issue) ?? ''}: ${issue.message}`);
+		const [issue] = parsed.issues;
+		const setting = String(issue.path?.[0]?.key ?? '');
+		const from = flags.config !== undefined && setting in file && !(setting in given) ? `${flags.config}: ` : '';
+		throw new MeshError('invalid_input', `${from}setting ${v.getDotPath(issue) ?? setting}: ${tell(issue)}`);
 	}
 	return {
 		run: 'host',
@@ -155,11 +192,38 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTt
 	};
 }
 
+/** Ours where we gave a message; valibot's own words for fields that are missing or too many. */
+function tell(issue: v.BaseIssue<unknown>): string {
+	if (issue.type !== 'strict_object') return issue.message;
+	if (issue.expected === 'never') return 'there is no such setting; see hostd --help';
+	return issue.received === 'undefined' ? 'is required' : issue.message;
+}
+
+/** A machine's name as a host's name. */
+export function nameFrom(machine: string): string {
+	const [first = ''] = machine.toLowerCase().split('.');
+	const letters = first.replaceAll(/[^a-z0-9]/g, '-').slice(0, 63);
+	return letters.replaceAll(/^-+|-+$/g, '') || 'host';
+}
+
+/** `127.0.0.1:9090`, `[::1]:9090`; undefined when it is none. */
+export function parseEndpoint(where: string): { readonly host: string; readonly port: number } | undefined {
+	const match = /^(?:\[(.+)\]|([^:]+)):(\d+)$/.exec(where);
+	const host = match?.[1] ?? match?.[2];
+	const port = Number(match?.[3]);
+	return host === undefined || !isPort(port) ? undefined : { host, port };
+}
+
+function isPort(value: number): boolean {
+	return Number.isInteger(value) && value >= 0 && value <= 65_535;
+}
+
 function parseFlags(argv: readonly string[]) {
 	try {
 		return parseArgs({ args: [...argv], options, strict: true }).values;
 	} catch (error) {
-		throw new MeshError('invalid_input', `${(error as Error).message.split('\n')[0]}; see hostd --help`);
+		const [what = ''] = (error as Error).message.split(/\.\s/);
+		throw new MeshError('invalid_input', `${what}; see hostd --help`);
 	}
 }
 
@@ -174,13 +238,13 @@ function readConfigFile(path: string): Record<string, unknown> {
 }
 
 function listOf(text: string | undefined): string[] | undefined {
-	return text?.split(',').filter((part) => part !== '');
+	return text === undefined || text === '' ? undefined : text.split(',').filter((part) => part !== '');
 }
 
 function portOf(text: string | undefined): number | undefined {
 	if (text === undefined) return undefined;
-	const value = Number(text);
-	if (!Number.isInteger(value)) throw new MeshError('invalid_input', `port "${text}" is not a number`);
+	const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+	if (!isPort(value)) throw new MeshError('invalid_input', `port "${text}" is not a whole number from 0 to 65535`);
 	return value;
 }
 

@@ -25,6 +25,13 @@ async function run(config: Extract<Invocation, { run: 'host' }>['config']): Prom
 		sink: (line) => process.stderr.write(`${line}\n`),
 		nowMs: Date.now,
 	});
+	// Nothing here is expected to come this far. The pods run on, and the next hostd adopts them.
+	const crash = (error: unknown): void => {
+		logger.error('hostd failed: please report this', { error: error instanceof Error ? error.stack : String(error) });
+		process.exit(1);
+	};
+	process.on('uncaughtException', crash);
+	process.on('unhandledRejection', crash);
 	try {
 		const host = await startHost({ config, logger, metrics: createMetrics(), nowMs: Date.now });
 		let stopping = false;
@@ -44,6 +51,6 @@ async function run(config: Extract<Invocation, { run: 'host' }>['config']): Prom
 		process.on('SIGINT', stop);
 	} catch (error) {
 		logger.error('hostd cannot start', { error: isMeshError(error) ? error : (error as Error).stack });
-		process.exit(1);
+		process.exit(isMeshError(error, 'invalid_input') ? 2 : 1);
 	}
 }

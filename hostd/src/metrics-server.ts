@@ -2,14 +2,12 @@
 import { createServer, type Server } from 'node:http';
 import { MeshError } from '@beemesh/sdk/errors';
 import type { MetricsRegistry } from '@beemesh/sdk/telemetry';
+import { parseEndpoint } from './config.ts';
 
 /** Serves `GET /metrics` at `address:port`. */
 export async function serveMetrics(where: string, metrics: MetricsRegistry): Promise<Server> {
-	const at = where.lastIndexOf(':');
-	const host = where.slice(0, at).replaceAll(/[[\]]/g, '');
-	const port = Number(where.slice(at + 1));
-	if (at < 1 || !Number.isInteger(port))
-		throw new MeshError('invalid_input', `--metrics "${where}" is not ADDRESS:PORT`);
+	const endpoint = parseEndpoint(where);
+	if (endpoint === undefined) throw new MeshError('invalid_input', `metrics "${where}" is not ADDRESS:PORT`);
 	const server = createServer((request, response) => {
 		if (request.method !== 'GET' || request.url !== '/metrics') {
 			response.writeHead(404).end();
@@ -18,10 +16,14 @@ export async function serveMetrics(where: string, metrics: MetricsRegistry): Pro
 		response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(metrics.render());
 	});
 	await new Promise<void>((resolve, reject) => {
-		server.once('error', (cause) => {
-			reject(new MeshError('unavailable', `cannot serve metrics at ${where}: ${cause.message}`, { cause }));
+		server.once('error', (cause: NodeJS.ErrnoException) => {
+			reject(
+				cause.code === 'EADDRINUSE'
+					? new MeshError('conflict', `cannot serve metrics at ${where}: the port is taken; choose another`, { cause })
+					: new MeshError('unavailable', `cannot serve metrics at ${where}: ${cause.message}`, { cause }),
+			);
 		});
-		server.listen(port, host, resolve);
+		server.listen(endpoint.port, endpoint.host, resolve);
 	});
 	return server;
 }

@@ -107,5 +107,7 @@ function listenError(listen: readonly string[], cause: Error): MeshError {
 	if (/in use|EADDRINUSE|os error 98/i.test(`${cause.message}`)) {
 		return new MeshError('conflict', `cannot listen on ${where}: the port is taken; choose another or 0`, { cause });
 	}
-	return new MeshError('unavailable', `cannot listen on ${where}: ${cause.message}`, { cause });
+	// libp2p puts every address's stack into one message; the system's own word is in it.
+	const why = /Error: (.+)/.exec(cause.message)?.[1] ?? cause.message.split('\n')[0];
+	return new MeshError('unavailable', `cannot listen on ${where}: ${why}`, { cause });
 }
