@@ -1,6 +1,6 @@
 /** Which bid gets the next slot, and what to say when none can. */
 import type { Bid, MachineId, Tender } from '@beemesh/sdk/wire';
-import { tieBreak } from './score.ts';
+import { replicasOn, tieBreak } from './score.ts';
 import type { ForeignLease } from './types.ts';
 
 /** A host that answered, with what it has been given since. */
@@ -29,8 +29,7 @@ export function chooseHost(options: {
 	readonly nowMs: number;
 }): Candidate | undefined {
 	const { candidates, load, tender, tenderId, nowMs } = options;
-	const replicas = (machineId: MachineId): number =>
-		(load.get(machineId) ?? 0) + (tender.avoid.soft.find((entry) => entry.machineId === machineId)?.replicas ?? 0);
+	const replicas = (machineId: MachineId): number => (load.get(machineId) ?? 0) + replicasOn(tender, machineId);
 	const order = (a: Candidate, b: Candidate): number =>
 		replicas(a.bid.machineId) - replicas(b.bid.machineId) ||
 		b.bid.score - a.bid.score ||

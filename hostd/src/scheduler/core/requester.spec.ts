@@ -100,6 +100,26 @@ describe('requester: from tender to outcome', () => {
 		expect(p.all('award')).to.have.length(2);
 	});
 
+	it('does not close early on hosts that have replicas while one without may come', () => {
+		const soft = [a, b].map((machineId) => ({ machineId, replicas: 1 }));
+		const p = placement({ tender: tenderOf({ avoid: { hard: [], soft } }) });
+		p.start(a, b, c);
+		p.bid(a);
+		p.bid(b);
+		expect(p.all('award')).to.have.length(0);
+		p.bid(c, { score: 0.1 });
+		expect(p.all('award').map(({ machineId }) => machineId)).to.deep.equal([c]);
+	});
+
+	it('closes early on hosts that have replicas when every other has one too', () => {
+		const soft = [a, b, c].map((machineId) => ({ machineId, replicas: 1 }));
+		const p = placement({ tender: tenderOf({ avoid: { hard: [], soft } }) });
+		p.start(a, b, c);
+		p.bid(a, { score: 0.4 });
+		p.bid(b, { score: 0.6 });
+		expect(p.all('award').map(({ machineId }) => machineId)).to.deep.equal([b]);
+	});
+
 	it('does not close on one host that offers everything, while others may come', () => {
 		const p = placement({ slotCount: 3 });
 		p.start(a, b, c);

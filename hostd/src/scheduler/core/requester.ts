@@ -10,6 +10,7 @@
 import type { Bid, MachineId, SlotGen, Tender } from '@beemesh/sdk/wire';
 import { awardable, type Candidate, chooseHost, starvedReasons } from './choose.ts';
 import { DEFAULT_RINGS, type Ring } from './rings.ts';
+import { replicasOn } from './score.ts';
 import { type Entropy, type Explained, explain, type ForeignLease, type Outcome } from './types.ts';
 
 export interface RequesterConfig {
@@ -193,19 +194,25 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 
 	/**
 	 * Early close: one host more than slots offers itself, so that each slot can have its own and one may refuse; or
-	 * there is nobody left to hear from.
+	 * there is nobody left to hear from. Hosts that run replicas of the workload bid lower and so later, or first when the
+	 * others are slow: they count only when no host without one can still answer.
 	 */
 	function enough(nowMs: number): boolean {
-		return offering(nowMs) > placeable(nowMs).length || (hosts.size > 0 && allHeard());
+		const wanted = placeable(nowMs).length;
+		if (hosts.size > 0 && allHeard()) return true;
+		const fresh = offering(nowMs).filter(({ bid }) => replicasOn(tender, bid.machineId) === 0);
+		if (fresh.length > wanted) return true;
+		const isFreshToCome = [...hosts].some((id) => !candidates.has(id) && replicasOn(tender, id) === 0);
+		return hosts.size > 0 && !isFreshToCome && offering(nowMs).length > wanted;
 	}
 
-	const offering = (nowMs: number): number =>
-		[...candidates.values()].filter((candidate) => awardable(candidate, nowMs)).length;
+	const offering = (nowMs: number): Candidate[] =>
+		[...candidates.values()].filter((candidate) => awardable(candidate, nowMs));
 	const allHeard = (): boolean => [...hosts].every((machineId) => candidates.has(machineId));
 
 	function onWindowEnd(nowMs: number): void {
 		const isLastRing = ringIndex + 1 >= config.rings.length;
-		if (isLastRing && !isPatient && !allHeard() && offering(nowMs) < placeable(nowMs).length) {
+		if (isLastRing && !isPatient && !allHeard() && offering(nowMs).length < placeable(nowMs).length) {
 			isPatient = true;
 			phase = { name: 'window', untilMs: nowMs + config.patienceMs };
 			effects.push(

@@ -48,10 +48,14 @@ export function resourceFit(need: Resources, free: Resources, allocatable: Resou
 	return clamp((cpu + memory) / 4 + (1 - Math.abs(cpu - memory)) / 2);
 }
 
+/** Replicas of the workload on a host, as far as the tender knows. */
+export function replicasOn(tender: Tender, machineId: MachineId): number {
+	return tender.avoid.soft.find((entry) => entry.machineId === machineId)?.replicas ?? 0;
+}
+
 /** Replicas of the workload on this host: what the tender says, or what the host itself sees, whichever is more. */
 export function replicasHere(tender: Tender, host: HostView): number {
-	const told = tender.avoid.soft.find((entry) => entry.machineId === host.machineId)?.replicas ?? 0;
-	return Math.max(told, host.ledger.replicasOf(tender.wid));
+	return Math.max(replicasOn(tender, host.machineId), host.ledger.replicasOf(tender.wid));
 }
 
 /**
