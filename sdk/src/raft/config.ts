@@ -21,6 +21,11 @@ export interface GroupSettings {
 	readonly entryBytesMax?: number;
 	/** Proposals (and, apart, reads) of this replica without an outcome; more are `exhausted`. @default 4096 */
 	readonly outstandingMax?: number;
+	/**
+	 * Bytes of commands after which the state is written down as a snapshot and the log before it dropped; a larger
+	 * state waits until the log has grown by its own size. @default 32 MiB
+	 */
+	readonly snapshotAfterBytes?: number;
 	/** How long the group remembers the results of a process that fell silent, in log time. @default 1 hour */
 	readonly sessionTtlMs?: number;
 	/** Processes and caller-given ids that the group remembers; the longest silent are dropped. @default 10000 */
@@ -38,6 +43,7 @@ export function resolveGroupConfig(settings: GroupSettings = {}): GroupConfig {
 		callTimeoutMs: settings.callTimeoutMs ?? 10_000,
 		entryBytesMax: settings.entryBytesMax ?? 1024 * 1024,
 		outstandingMax: settings.outstandingMax ?? 4096,
+		snapshotAfterBytes: settings.snapshotAfterBytes ?? 32 * 1024 * 1024,
 		sessionTtlMs: settings.sessionTtlMs ?? 3_600_000,
 		sessionsMax: settings.sessionsMax ?? 10_000,
 	};

@@ -24,15 +24,19 @@ import type {
 	RaftStatus,
 	ReadResult,
 	Role,
+	SnapshotMeta,
 } from './core/index.ts';
 import { NONE } from './core/index.ts';
 import type { GroupLink } from './link.ts';
+import { SnapshotTransfers } from './snapshot-transfers.ts';
 import type { LogBatch, LogStore } from './storage/log-store.ts';
 
 /** What the driver tells the group above it, in the order in which it happened. */
 export interface DriverListener {
 	/** Committed entries, in order, exactly once per run of the process. */
 	onApply(entries: readonly Entry[]): void;
+	/** The log begins with this snapshot now, whose content is in the store: make it the state. */
+	onInstall(snapshot: SnapshotMeta): Promise<void>;
 	onReads(results: readonly ReadResult[]): void;
 	onProposals(results: readonly ProposalResult[]): void;
 	onLeadership(role: Role, leader: MemberId): void;
@@ -68,6 +72,7 @@ export class RaftDriver {
 	private readonly heartbeatMs: number;
 	private readonly electionTimeoutMs: number;
 	private readonly subscriptions: Disposable[] = [];
+	private readonly transfers: SnapshotTransfers;
 	/** Handed out by the core, oldest first. Reported to it strictly in this order. */
 	private writes: Write[] = [];
 	/** A commit index that needs no sync of its own. */
@@ -91,6 +96,15 @@ export class RaftDriver {
 		this.heartbeatMs = timing.heartbeatMs;
 		this.electionTimeoutMs = timing.electionTimeoutMs;
 		this.currentTerm = components.node.status().term;
+		this.transfers = new SnapshotTransfers({
+			selfId: components.node.id,
+			store: components.store.snapshots,
+			clock: components.clock,
+			logger: components.logger,
+			checkMs: timing.electionTimeoutMs,
+			sendFrame: (to, frame) => this.sendFrame(to, frame),
+			absorb: (event) => this.absorb(event),
+		});
 	}
 
 	start(): void {
@@ -140,6 +154,7 @@ export class RaftDriver {
 	async stop(): Promise<void> {
 		const wasRunning = !this.stopped;
 		this.halt();
+		await this.transfers.close();
 		if (!wasRunning || this.lazyHardState === undefined || this.isFull) return;
 		await this.components.store.append({ hardState: this.lazyHardState }).catch(() => undefined);
 	}
@@ -204,6 +219,7 @@ export class RaftDriver {
 			this.hintTimer?.[Symbol.dispose]();
 			this.hintTimer = undefined;
 		}
+		if (role !== 'leader') this.transfers.leadershipLost();
 		this.components.listener.onLeadership(role, leader);
 		if (this.isFull && role === 'leader') this.handOver('its disk is full');
 	}
@@ -215,7 +231,8 @@ export class RaftDriver {
 		const byMember = new Map<MemberId, Message[]>();
 		for (const message of messages) {
 			const list = byMember.get(message.to);
-			if (list === undefined) byMember.set(message.to, [message]);
+			if (message.type === 'snapshot') this.transfers.send(message);
+			else if (list === undefined) byMember.set(message.to, [message]);
 			else list.push(message);
 		}
 		for (const [to, list] of byMember) {
@@ -246,21 +263,16 @@ export class RaftDriver {
 			return;
 		}
 		if (frame.kind !== 'raft') {
-			this.components.listener.onFrame(from, frame);
+			if (!this.transfers.receive(from, frame)) this.components.listener.onFrame(from, frame);
 			return;
 		}
 		for (const message of frame.messages) {
-			// A member speaks for itself alone, except that a wish for a hand-over is passed on.
-			if (message.from !== from && message.type !== 'transfer-leader') this.malformedFrames++;
-			else if (message.type === 'snapshot') this.refuseSnapshot(message.from);
+			// A member speaks for itself alone, except that a wish for a hand-over is passed on. The core hears of a
+			// snapshot only when its content is here.
+			const isForeign = message.from !== from && message.type !== 'transfer-leader';
+			if (isForeign || message.type === 'snapshot') this.malformedFrames++;
 			else this.absorb({ type: 'message', message });
 		}
-	}
-
-	/** No log is compacted yet, so no leader has reason to send one. */
-	private refuseSnapshot(from: MemberId): void {
-		this.malformedFrames++;
-		this.components.logger.warn('raft snapshot refused: this version does not install any', { from });
 	}
 
 	private memberLost(member: MemberId): void {
@@ -303,11 +315,16 @@ export class RaftDriver {
 			if (write.state !== 'waiting') continue;
 			write.state = 'writing';
 			this.oldestWriteMs ??= this.components.clock.nowMs();
-			this.components.store.append(write.batch).then(
+			this.write(write).then(
 				() => this.written(write),
 				(error: unknown) => this.writeFailed(write, error),
 			);
 		}
+	}
+
+	private async write({ batch }: Write): Promise<void> {
+		await this.components.store.append(batch);
+		if (batch.snapshot !== undefined && !this.stopped) await this.components.listener.onInstall(batch.snapshot);
 	}
 
 	private written(write: Write): void {

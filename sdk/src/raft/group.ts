@@ -14,12 +14,12 @@ import {
 	bootstrapLog,
 	type ConfState,
 	createRaftNode,
-	EMPTY_CONF_STATE,
 	type Entry,
 	type MemberId,
 	NONE,
 	type ProposalResult,
 	type Role,
+	type SnapshotMeta,
 } from './core/index.ts';
 import { RaftDriver } from './driver.ts';
 import type {
@@ -37,6 +37,7 @@ import { Proposals } from './proposals.ts';
 import { Reads } from './reads.ts';
 import { type CommandResult, ReplicaState } from './replica.ts';
 import { decodeCommand, stamped } from './sessions.ts';
+import { Snapshots } from './snapshots.ts';
 import type { RecoveredLog } from './storage/log-store.ts';
 
 /** Bytes of entries in one message. Small enough that heartbeats behind it are not late. */
@@ -59,7 +60,7 @@ export async function openGroup<S, C extends StandardSchemaV1, R>(
 	try {
 		const start = await startingLog(options, log);
 		const group = new RaftGroup(options, config, start);
-		group.start();
+		await group.start(start);
 		return group;
 	} catch (error) {
 		await options.store[Symbol.asyncDispose]();
@@ -67,16 +68,12 @@ export async function openGroup<S, C extends StandardSchemaV1, R>(
 	}
 }
 
-type Start = Pick<RecoveredLog, 'hardState' | 'entries'>;
+type Start = Pick<RecoveredLog, 'hardState' | 'entries' | 'snapshot'>;
 
 async function startingLog<S, C extends StandardSchemaV1, R>(
 	{ name, selfId, bootstrap, store, logger = silentLogger }: OpenGroupOptions<S, C, R>,
 	log: RecoveredLog,
 ): Promise<Start> {
-	if (log.snapshot.index > 0) {
-		const message = `the log of group ${name} starts after a snapshot at ${log.snapshot.index}, which this version cannot read`;
-		throw new MeshError('internal', message, { applied: 'no' });
-	}
 	if (log.tornBytes > 0) logger.warn('raft log: a torn last write was cut off', { group: name, bytes: log.tornBytes });
 	if (log.hardState !== undefined || bootstrap === undefined) return log;
 	if (!bootstrap.some(({ id }) => id === selfId)) {
@@ -85,7 +82,7 @@ async function startingLog<S, C extends StandardSchemaV1, R>(
 	}
 	const first = bootstrapLog(bootstrap.map((member) => ({ id: member.id, context: encodeContexts([member]) })));
 	await store.append(first);
-	return first;
+	return { ...first, snapshot: log.snapshot };
 }
 
 class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSchemaV1.InferInput<C>, R> {
@@ -96,6 +93,7 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 	private readonly replica: ReplicaState<S, C, R>;
 	private readonly proposals: Proposals<CommandResult<R>>;
 	private readonly reads: Reads;
+	private readonly snapshots: Snapshots;
 	private readonly patience: Patience;
 	private readonly clock: NonNullable<OpenGroupOptions<S, C, R>['clock']>;
 	private readonly listeners = new Set<(event: GroupEvent) => void>();
@@ -105,7 +103,7 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 	private nextForwardedBatch = -1;
 	private raftRole: Role = 'follower';
 	private leader: MemberId = NONE;
-	private conf: ConfState = EMPTY_CONF_STATE;
+	private conf: ConfState;
 	private desired: readonly MemberIdentity[] | undefined;
 	private sweepTimer: Disposable | undefined;
 	private ended: MeshError | undefined;
@@ -115,7 +113,9 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 		this.config = config;
 		this.selfId = options.selfId;
 		this.clock = options.clock ?? systemClock;
-		const { name, selfId, store, link, random = Math.random, logger = silentLogger } = options;
+		this.conf = start.snapshot.confState;
+		const { name, selfId, store, link, random = Math.random } = options;
+		const logger = (options.logger ?? silentLogger).with({ group: name, member: selfId });
 		this.replica = new ReplicaState(options.machine, config);
 		this.patience = new Patience(config, this.clock.nowMs());
 		const node = createRaftNode({
@@ -126,6 +126,8 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 			heartbeatMs: config.heartbeatMs,
 			messageBytesMax: MESSAGE_BYTES_MAX,
 			entries: start.entries,
+			// The members are those of the snapshot, and every change after it is applied anew: never from another base.
+			snapshot: start.snapshot,
 			...(start.hardState && { hardState: start.hardState }),
 		});
 		this.driver = new RaftDriver(
@@ -134,10 +136,11 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 				store,
 				link,
 				clock: this.clock,
-				logger: logger.with({ group: name, member: selfId }),
+				logger,
 				random,
 				listener: {
 					onApply: (entries) => this.apply(entries),
+					onInstall: (snapshot) => this.snapshots.install(snapshot),
 					onReads: (results) => this.reads.results(results),
 					onProposals: (results) => this.proposalResults(results),
 					onLeadership: (role, leader) => this.leadershipChanged(role, leader),
@@ -172,9 +175,21 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 			config,
 			{ clock: this.clock, patience: this.patience },
 		);
+		this.snapshots = new Snapshots(
+			store,
+			{
+				describe: () => this.describe(),
+				capture: () => this.replica.snapshot(),
+				restore: (snapshot, content) => this.restore(snapshot, content),
+				compacted: (snapshot, compactIndex) => this.driver.absorb({ type: 'compacted', snapshot, compactIndex }),
+			},
+			logger,
+			config.snapshotAfterBytes,
+		);
 	}
 
-	start(): void {
+	async start({ snapshot }: Start): Promise<void> {
+		await this.snapshots.recover(snapshot);
 		this.driver.start();
 	}
 
@@ -349,6 +364,7 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 	async [Symbol.asyncDispose](): Promise<void> {
 		this.end(new MeshError('unavailable', `group ${this.options.name} was closed on this replica`));
 		await this.driver.stop();
+		await this.snapshots.close();
 		await this.options.store[Symbol.asyncDispose]();
 	}
 
@@ -356,7 +372,24 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 
 	private apply(entries: readonly Entry[]): void {
 		for (const entry of entries) this.proposals.applied(entry.index, entry.term, this.replica.apply(entry));
+		this.snapshots.applied(entries);
 		this.reads.applied(this.replica.appliedIndex);
+		for (const wake of [...this.watchers]) wake();
+	}
+
+	/** What the state stands for, when the core agrees about what is applied: then its members are those of the state. */
+	private describe(): SnapshotMeta | undefined {
+		const { appliedIndex: index, appliedTerm: term } = this.replica;
+		const { appliedIndex, firstIndex, confState } = this.driver.status();
+		// A log that begins later waits for the leader's snapshot, whose members the core has already.
+		const isCurrent = index > 0 && index === appliedIndex && firstIndex <= index + 1;
+		return isCurrent && this.ended === undefined ? { index, term, confState } : undefined;
+	}
+
+	private async restore(snapshot: SnapshotMeta, content: AsyncIterable<Uint8Array>): Promise<void> {
+		await this.replica.restore(snapshot, content);
+		this.proposals.restored(snapshot.index, this.replica.sessions);
+		this.reads.applied(snapshot.index);
 		for (const wake of [...this.watchers]) wake();
 	}
 

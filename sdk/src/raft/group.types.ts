@@ -17,6 +17,10 @@ export interface Machine<S, C extends StandardSchemaV1, R> {
 	init(): S;
 	/** `now` is log time: stamped by the leader, in milliseconds since the epoch, never going back. */
 	apply(state: S, command: StandardSchemaV1.InferOutput<C>, at: { readonly index: bigint; readonly now: number }): R;
+	/**
+	 * The state as of this call, as bytes. Commands go on being applied while the rest of an iterable is read: what it
+	 * needs must be taken before it first awaits or yields. Results of `apply` are kept beside it, by way of msgpack.
+	 */
 	snapshot(state: S): AsyncIterable<Uint8Array> | Uint8Array;
 	restore(bytes: AsyncIterable<Uint8Array>): Promise<S>;
 }

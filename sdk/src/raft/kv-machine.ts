@@ -4,6 +4,7 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { MeshError } from '../errors.ts';
+import { ByteReader, ByteWriter } from './codec/bytes.ts';
 import { packValue, unpackValue } from './codec/values.ts';
 import type { Machine } from './group.types.ts';
 
@@ -134,24 +135,62 @@ function refuseMismatch(key: string, rev: number, ifRev: number | undefined): vo
 	throw new MeshError('conflict', `key ${JSON.stringify(key)} ${wanted}, but ${found}`, { details: { key, rev } });
 }
 
-interface StoredState {
-	readonly rev: number;
-	readonly entries: readonly (readonly [key: string, value: Uint8Array, rev: number])[];
+/** Values are never written to, so to remember which there are is enough; they are encoded while others are written. */
+const encodeState = ({ rev, entries }: KvState): AsyncIterable<Uint8Array> => encodeItems(rev, [...entries]);
+
+const BLOCK_BYTES = 64 * 1024;
+
+/** Blocks of `length u32 · msgpack`: first the revision, then keys with their values, a few at a time. */
+async function* encodeItems(rev: number, entries: readonly (readonly [string, KvEntry])[]): AsyncGenerator<Uint8Array> {
+	yield block(rev);
+	let items: StoredItem[] = [];
+	let bytes = 0;
+	for (const [key, entry] of entries) {
+		items.push([key, entry.value, entry.rev]);
+		bytes += key.length + entry.value.length;
+		if (bytes < BLOCK_BYTES) continue;
+		yield block(items);
+		items = [];
+		bytes = 0;
+	}
+	yield block(items);
 }
 
-function encodeState({ rev, entries }: KvState): Uint8Array {
-	const stored: StoredState = { rev, entries: [...entries].map(([key, entry]) => [key, entry.value, entry.rev]) };
-	return packValue(stored);
+type StoredItem = readonly [key: string, value: Uint8Array, rev: number];
+
+function block(content: number | readonly StoredItem[]): Uint8Array {
+	const writer = new ByteWriter(BLOCK_BYTES);
+	writer.bytes(packValue(content));
+	return writer.view();
 }
 
 /** Without history: a watch from before the snapshot is told to list and begin anew. */
 async function restoreState(bytes: AsyncIterable<Uint8Array>, limits: HistoryLimits): Promise<KvState> {
-	const chunks: Uint8Array[] = [];
-	for await (const chunk of bytes) chunks.push(chunk);
-	const { rev, entries } = unpackValue(Buffer.concat(chunks)) as StoredState;
-	return {
-		rev,
-		entries: new Map(entries.map(([key, value, entryRev]) => [key, { value, rev: entryRev }])),
-		history: new KvHistory(limits, rev),
-	};
+	const entries = new Map<string, KvEntry>();
+	let rev: number | undefined;
+	for await (const content of blocks(bytes)) {
+		if (rev === undefined) {
+			rev = content as number;
+			continue;
+		}
+		for (const [key, value, entryRev] of content as readonly StoredItem[]) entries.set(key, { value, rev: entryRev });
+	}
+	return { rev: rev ?? 0, entries, history: new KvHistory(limits, rev) };
 }
+
+async function* blocks(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<unknown> {
+	let held: Uint8Array = new Uint8Array(0);
+	for await (const chunk of bytes) {
+		held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+		for (;;) {
+			const reader = new ByteReader(held);
+			if (reader.left < LENGTH_BYTES) break;
+			const length = reader.u32();
+			if (reader.left < length) break;
+			yield unpackValue(reader.raw(length));
+			held = held.subarray(LENGTH_BYTES + length);
+		}
+	}
+}
+
+const LENGTH_BYTES = 4;

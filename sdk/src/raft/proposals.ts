@@ -3,14 +3,14 @@
  * handed to one leader after the other and still applies once; its result is seen when this replica applies it,
  * whoever led. What is known about each attempt decides between "surely not applied" and "unknown".
  */
-import { MeshError } from '../errors.ts';
+import { type Applied, MeshError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 import type { Forwarded, ForwardOutcome, ForwardRefusal } from './codec/frames.ts';
 import type { GroupConfig } from './config.ts';
 import type { MemberId, ProposalResult } from './core/index.ts';
 import { NONE } from './core/index.ts';
 import type { Patience } from './patience.ts';
-import { encodeCommand, type SessionOutcome } from './sessions.ts';
+import { encodeCommand, type SessionOutcome, type SessionTable } from './sessions.ts';
 
 /** How the group hands a proposal on. */
 export interface ProposalRoutes {
@@ -135,6 +135,33 @@ export class Proposals<R> {
 		}
 	}
 
+	/**
+	 * The state was replaced by a snapshot as of `index`. What it knows of our commands counts; the others are offered
+	 * again.
+	 */
+	restored(index: number, sessions: Pick<SessionTable<R>, 'has' | 'resultOf'>): void {
+		this.appliedIndex = index;
+		const { session } = this;
+		if (session.id !== 0 && session.id <= index && !sessions.has(session.id)) this.sessionLost('maybe');
+		for (const [sequence, { call, pending }] of [...this.session.calls]) {
+			const known = sessions.resultOf(this.session.id, sequence);
+			if (known === undefined) continue;
+			this.session.calls.delete(sequence);
+			this.drop(pending);
+			call.resolve(known.result);
+		}
+		for (const [at, there] of [...this.byIndex]) {
+			if (at > index) continue;
+			this.byIndex.delete(at);
+			for (const id of there) {
+				const attempt = this.attempts.get(id);
+				if (attempt === undefined) continue;
+				this.closeAttempt(id, attempt);
+				this.submit(attempt.pending);
+			}
+		}
+	}
+
 	private settleApplied(outcome: SessionOutcome<R>): void {
 		if (outcome.kind === 'opened') {
 			if (this.session.id !== 0 || outcome.nonce !== this.session.nonce) return;
@@ -148,7 +175,7 @@ export class Proposals<R> {
 		const known = this.session.calls.get(outcome.sequence);
 		if (known === undefined) return;
 		if (outcome.kind === 'no-session') {
-			this.sessionLost();
+			this.sessionLost('no');
 			return;
 		}
 		this.session.calls.delete(outcome.sequence);
@@ -156,13 +183,16 @@ export class Proposals<R> {
 		known.call.resolve(outcome.result);
 	}
 
-	/** The group dropped our session. What was tried once was refused just now or will be; the rest may have applied. */
-	private sessionLost(): void {
+	/**
+	 * The group dropped our session. What was tried once was refused just now or will be, unless that was before our
+	 * eyes were on the log (`maybe`); the rest may have applied.
+	 */
+	private sessionLost(once: Applied): void {
 		const { calls } = this.session;
 		this.session = this.newSession();
 		for (const { call, pending } of calls.values()) {
 			this.drop(pending);
-			if (pending.attempts > 1) {
+			if (pending.attempts > (once === 'no' ? 1 : 0)) {
 				const message = 'the group forgot this process while it waited, so whether the command applied is not known';
 				call.reject(new MeshError('unknown_outcome', message));
 			} else this.waiting.push(call);
@@ -187,7 +217,12 @@ export class Proposals<R> {
 		if (attempt === undefined) return;
 		if (outcome.outcome === 'accepted') {
 			attempt.place = { index: outcome.index, term: outcome.term };
-			if (outcome.index <= this.appliedIndex) return;
+			if (outcome.index <= this.appliedIndex) {
+				// Applied here already, and it was not this command: else it would have been answered.
+				this.closeAttempt(id, attempt);
+				this.submit(attempt.pending);
+				return;
+			}
 			const there = this.byIndex.get(outcome.index);
 			if (there === undefined) this.byIndex.set(outcome.index, [id]);
 			else there.push(id);

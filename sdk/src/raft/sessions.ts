@@ -106,6 +106,17 @@ export interface SessionLimits {
 	readonly sessionsMax: number;
 }
 
+export interface DumpedSessions<T> {
+	readonly timeMs: number;
+	readonly sessions: readonly (readonly [
+		id: number,
+		ackedBelow: number,
+		lastUsedMs: number,
+		results: readonly (readonly [sequence: number, result: T])[],
+	])[];
+	readonly calls: readonly (readonly [id: string, atMs: number, result: T])[];
+}
+
 export class SessionTable<R> {
 	private readonly limits: SessionLimits;
 	/** Both in order of last use. */
@@ -124,6 +135,42 @@ export class SessionTable<R> {
 
 	get sessionCount(): number {
 		return this.sessions.size;
+	}
+
+	has(session: number): boolean {
+		return this.sessions.has(session);
+	}
+
+	/** The result of a command that was applied and not yet forgotten, in a box. */
+	resultOf(session: number, sequence: number): { readonly result: R } | undefined {
+		const results = this.sessions.get(session)?.results;
+		return results?.has(sequence) ? { result: results.get(sequence) as R } : undefined;
+	}
+
+	/** Everything, as plain data, in order of last use. */
+	dump<T>(plain: (result: R) => T): DumpedSessions<T> {
+		return {
+			timeMs: this.timeMs,
+			sessions: [...this.sessions].map(([id, { ackedBelow, lastUsedMs, results }]) => [
+				id,
+				ackedBelow,
+				lastUsedMs,
+				[...results].map(([sequence, result]) => [sequence, plain(result)] as const),
+			]),
+			calls: [...this.calls].map(([id, { atMs, result }]) => [id, atMs, plain(result)]),
+		};
+	}
+
+	/** A table that goes on where the dumped one stood. */
+	static restore<R, T>(dumped: DumpedSessions<T>, limits: SessionLimits, revive: (plain: T) => R): SessionTable<R> {
+		const table = new SessionTable<R>(limits);
+		table.timeMs = dumped.timeMs;
+		for (const [id, ackedBelow, lastUsedMs, results] of dumped.sessions) {
+			const revived = results.map(([sequence, result]) => [sequence, revive(result)] as const);
+			table.sessions.set(id, { ackedBelow, lastUsedMs, results: new Map(revived) });
+		}
+		for (const [id, atMs, result] of dumped.calls) table.calls.set(id, { atMs, result: revive(result) });
+		return table;
 	}
 
 	/** Takes in one entry. `run` is the app's state machine; it is called at most once per command. */

@@ -1,6 +1,6 @@
 /**
- * What members of one group say to each other over their link: Raft's own messages, and proposals passed on to the
- * leader with the leader's answer. One byte of kind, then the content.
+ * What members of one group say to each other over their link: Raft's own messages, proposals passed on to the leader
+ * with the leader's answer, and snapshots in pieces. One byte of kind, then the content.
  */
 import type { Message, ProposalRefusal } from '../core/index.ts';
 import { ByteReader, ByteWriter, MalformedBytes } from './bytes.ts';
@@ -23,9 +23,34 @@ export interface Forwarded {
 export type Frame =
 	| { readonly kind: 'raft'; readonly messages: readonly Message[] }
 	| { readonly kind: 'forward'; readonly proposals: readonly Forwarded[] }
-	| { readonly kind: 'forward-answer'; readonly answers: readonly ({ readonly id: number } & ForwardOutcome)[] };
+	| { readonly kind: 'forward-answer'; readonly answers: readonly ({ readonly id: number } & ForwardOutcome)[] }
+	| ({ readonly kind: 'snapshot-chunk' } & SnapshotChunk)
+	| ({ readonly kind: 'snapshot-ack' } & SnapshotAck);
 
-const KINDS = { raft: 1, forward: 2, 'forward-answer': 3 } as const;
+/** Which snapshot is meant: equal names mean equal bytes. */
+export interface SnapshotName {
+	readonly index: number;
+	readonly bytes: number;
+	readonly sum: number;
+}
+
+/** Part of a snapshot on its way from the leader of `term`. */
+export interface SnapshotChunk {
+	readonly name: SnapshotName;
+	readonly term: number;
+	readonly offset: number;
+	readonly data: Uint8Array;
+}
+
+export interface SnapshotAck {
+	readonly name: SnapshotName;
+	/** What is wanted next; all bytes once the snapshot is whole and durable. */
+	readonly offset: number;
+	/** No room for it. */
+	readonly isRefused: boolean;
+}
+
+const KINDS = { raft: 1, forward: 2, 'forward-answer': 3, 'snapshot-chunk': 4, 'snapshot-ack': 5 } as const;
 /** The position is the byte on the wire: only ever append to this list. */
 const REASONS: readonly ForwardRefusal[] = [
 	'not-leader',
@@ -62,6 +87,17 @@ export function encodeFrame(frame: Frame): Uint8Array {
 				writer.u53(answer.outcome === 'accepted' ? answer.term : 0);
 				writer.u53(answer.outcome === 'accepted' ? answer.index : 0);
 			}
+			break;
+		case 'snapshot-chunk':
+			writeName(writer, frame.name);
+			writer.u53(frame.term);
+			writer.u53(frame.offset);
+			writer.bytes(frame.data);
+			break;
+		case 'snapshot-ack':
+			writeName(writer, frame.name);
+			writer.u53(frame.offset);
+			writer.u8(frame.isRefused ? 1 : 0);
 	}
 	return writer.view();
 }
@@ -88,9 +124,29 @@ function readContent(reader: ByteReader, kind: number): Frame {
 			const count = counted(reader, 25);
 			return { kind: 'forward-answer', answers: Array.from({ length: count }, () => readAnswer(reader)) };
 		}
+		case KINDS['snapshot-chunk']:
+			return {
+				kind: 'snapshot-chunk',
+				name: readName(reader),
+				term: reader.u53(),
+				offset: reader.u53(),
+				data: reader.bytes(),
+			};
+		case KINDS['snapshot-ack']:
+			return { kind: 'snapshot-ack', name: readName(reader), offset: reader.u53(), isRefused: reader.bool() };
 		default:
 			throw new MalformedBytes(`frame of kind ${kind}`);
 	}
+}
+
+function writeName(writer: ByteWriter, { index, bytes, sum }: SnapshotName): void {
+	writer.u53(index);
+	writer.u53(bytes);
+	writer.u32(sum);
+}
+
+function readName(reader: ByteReader): SnapshotName {
+	return { index: reader.u53(), bytes: reader.u53(), sum: reader.u32() };
 }
 
 function readAnswer(reader: ByteReader): { id: number } & ForwardOutcome {

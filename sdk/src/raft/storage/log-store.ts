@@ -1,4 +1,5 @@
 import type { ConfState, Entry, HardState, SnapshotMeta } from '../core/types.ts';
+import type { SnapshotStore } from './snapshot-store.ts';
 
 /** What a node finds when it starts. */
 export interface RecoveredLog {
@@ -44,6 +45,8 @@ export interface LogStore extends AsyncDisposable {
 	 * it along, because they count on it: append them again in their order.
 	 */
 	append(batch: LogBatch): Promise<void>;
+	/** The content of snapshots; the log itself only knows what they stand for. In use between `recover` and the end. */
+	readonly snapshots: SnapshotStore;
 	/** Entries up to and including `snapshot.index` are covered by a snapshot and may be dropped. */
 	compact(snapshot: SnapshotMeta): Promise<void>;
 	/** Facts for metrics. Bytes are those written; a sync may serve many batches. */

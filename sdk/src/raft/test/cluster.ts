@@ -157,8 +157,12 @@ export const counter: Machine<Counter, StandardSchemaV1<Add>, number> = {
 		state.total += add;
 		return state.total;
 	},
-	snapshot: () => new Uint8Array(0),
-	restore: async () => ({ total: 0, log: [] }),
+	snapshot: ({ total, log }) => Buffer.from(JSON.stringify({ total, log })),
+	restore: async (bytes) => {
+		const parts: Uint8Array[] = [];
+		for await (const part of bytes) parts.push(part);
+		return JSON.parse(Buffer.concat(parts).toString()) as Counter;
+	},
 };
 
 export interface ClusterOptions<S, C extends StandardSchemaV1, R> {

@@ -378,6 +378,9 @@ describe('Raft group', () => {
 					recover: () => log.recover(),
 					append,
 					compact: (snapshot) => log.compact(snapshot),
+					get snapshots() {
+						return log.snapshots;
+					},
 					get stats() {
 						return log.stats;
 					},

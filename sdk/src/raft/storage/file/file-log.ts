@@ -12,6 +12,8 @@ import { ByteWriter } from '../../codec/bytes.ts';
 import type { ConfState, HardState, SnapshotMeta } from '../../core/types.ts';
 import { LogIndex } from '../log-index.ts';
 import type { LogBatch, LogStore, RecoveredLog } from '../log-store.ts';
+import type { SnapshotStore } from '../snapshot-store.ts';
+import { FileSnapshots } from './file-snapshots.ts';
 import { type FileSystem, nodeFileSystem, type OpenFile } from './file-system.ts';
 import { recordSize, writeRecord } from './record.ts';
 import { type KnownSegment, recoverFiles } from './recover.ts';
@@ -67,6 +69,7 @@ const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT']);
 const codeOf = (error: unknown): unknown => (error as { code?: unknown }).code;
 
 class FileLog implements LogStore {
+	readonly snapshots: SnapshotStore;
 	private readonly directory: string;
 	private readonly segmentBytes: number;
 	private readonly groupBytesMax: number;
@@ -84,6 +87,8 @@ class FileLog implements LogStore {
 	private queue: Waiting[] = [];
 	private writing: Promise<void> | undefined;
 	private spare: Promise<void> | undefined;
+	/** There was no room for a spare file: not tried again before it is needed, or a full disk would do nothing else. */
+	private isSpareRefused = false;
 	private syncs = 0;
 	private bytes = 0;
 	private lastSyncMs = 0;
@@ -93,6 +98,7 @@ class FileLog implements LogStore {
 		this.segmentBytes = options.segmentBytes ?? 16 * 1024 * 1024;
 		this.groupBytesMax = options.groupBytesMax ?? 4 * 1024 * 1024;
 		this.fs = options.fs ?? nodeFileSystem;
+		this.snapshots = new FileSnapshots(this.fs, this.directory);
 	}
 
 	get stats(): LogStore['stats'] {
@@ -254,13 +260,15 @@ class FileLog implements LogStore {
 	private async roomFor(size: number): Promise<Current> {
 		const { current } = this;
 		if (current !== undefined && current.end + size <= current.known.bytes) {
-			if (current.end * 2 > current.known.bytes) this.spare ??= this.prepare(this.segmentBytes);
+			const isHalfFull = current.end * 2 > current.known.bytes;
+			if (isHalfFull && !this.isSpareRefused) this.spare ??= this.prepare(this.segmentBytes);
 			return current;
 		}
 		const bytes = Math.max(this.segmentBytes, SEGMENT_HEADER_BYTES + this.repeatedSize() + size);
 		if (bytes > this.segmentBytes) await this.discardSpare();
 		await (this.spare ?? this.prepare(bytes));
 		this.spare = undefined;
+		this.isSpareRefused = false;
 		const header = {
 			sequence: (current?.known.header.sequence ?? 0) + 1,
 			logId: current?.known.header.logId ?? randomInt(1, 2 ** 32),
@@ -287,6 +295,7 @@ class FileLog implements LogStore {
 		const prepared = prepareSpare(this.fs, this.directory, bytes);
 		prepared.catch(() => {
 			this.spare = undefined;
+			this.isSpareRefused = true;
 		});
 		return prepared;
 	}

@@ -10,6 +10,9 @@ import { lockDirectory } from './lock.ts';
 export interface OpenFile {
 	/** Returns how many bytes were written, which may be fewer than asked. */
 	write(bytes: Uint8Array, position: number): Promise<number>;
+	/** Fills `bytes`; returns how many, which may be fewer, and is 0 at the end. */
+	read(bytes: Uint8Array, position: number): Promise<number>;
+	size(): Promise<number>;
 	/** `fdatasync`. */
 	sync(): Promise<void>;
 	close(): Promise<void>;
@@ -21,7 +24,7 @@ export interface FileSystem {
 	list(directory: string): Promise<string[]>;
 	read(path: string): Promise<Uint8Array>;
 	/** `create` fails when the file exists. */
-	open(path: string, mode: 'create' | 'write'): Promise<OpenFile>;
+	open(path: string, mode: 'create' | 'write' | 'read'): Promise<OpenFile>;
 	rename(from: string, to: string): Promise<void>;
 	remove(path: string): Promise<void>;
 	/** Throws `conflict` while another holds it. Dropped when the process ends, however it ends. */
@@ -29,6 +32,8 @@ export interface FileSystem {
 	/** Makes creations, renames and removals in this directory durable. */
 	syncDirectory(path: string): Promise<void>;
 }
+
+const FLAGS = { create: 'wx', write: 'r+', read: 'r' } as const;
 
 export const nodeFileSystem: FileSystem = {
 	makeDirectory: async (path) => {
@@ -39,7 +44,7 @@ export const nodeFileSystem: FileSystem = {
 	},
 	list: (directory) => fsp.readdir(directory),
 	read: (path) => fsp.readFile(path),
-	open: async (path, mode) => nodeFile(await openDescriptor(path, mode === 'create' ? 'wx' : 'r+')),
+	open: async (path, mode) => nodeFile(await openDescriptor(path, FLAGS[mode])),
 	rename: (from, to) => fsp.rename(from, to),
 	remove: (path) => fsp.unlink(path),
 	lock: lockDirectory,
@@ -69,6 +74,14 @@ function nodeFile(descriptor: number): OpenFile {
 				fs.write(descriptor, bytes, 0, bytes.length, position, (error, written) =>
 					error ? reject(error) : done(written),
 				);
+			}),
+		read: (bytes, position) =>
+			new Promise((done, reject) => {
+				fs.read(descriptor, bytes, 0, bytes.length, position, (error, read) => (error ? reject(error) : done(read)));
+			}),
+		size: () =>
+			new Promise((done, reject) => {
+				fs.fstat(descriptor, (error, { size }) => (error ? reject(error) : done(size)));
 			}),
 		sync: () =>
 			new Promise((done, reject) => {

@@ -7,10 +7,13 @@ import { MeshError } from '../../../errors.ts';
 import type { SnapshotMeta } from '../../core/types.ts';
 import { LogState } from '../log-state.ts';
 import type { LogBatch, LogStore, RecoveredLog } from '../log-store.ts';
+import type { SnapshotStore } from '../snapshot-store.ts';
+import { MemorySnapshots } from './memory-snapshots.ts';
 
 /** What outlives a member's process. The switches make it fail as a disk does. */
 export class MemoryMedium {
 	readonly state = new LogState();
+	readonly snapshots: SnapshotStore = new MemorySnapshots(() => this.full);
 	/** While true, batches are refused with `disk_full`. */
 	full = false;
 	/** The next sync fails; the store that saw it is dead. */
@@ -31,6 +34,10 @@ class MemoryLog implements LogStore {
 
 	constructor(medium: MemoryMedium) {
 		this.medium = medium;
+	}
+
+	get snapshots(): SnapshotStore {
+		return this.medium.snapshots;
 	}
 
 	get stats(): LogStore['stats'] {

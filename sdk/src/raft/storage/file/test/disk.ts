@@ -37,7 +37,7 @@ export class Disk implements FileSystem {
 		return this.file(path).bytes.slice();
 	}
 
-	async open(path: string, mode: 'create' | 'write'): ReturnType<FileSystem['open']> {
+	async open(path: string, mode: 'create' | 'write' | 'read'): ReturnType<FileSystem['open']> {
 		if (mode === 'create') {
 			if (this.files.has(path)) throw errorWith('EEXIST');
 			this.files.set(path, { bytes: new Uint8Array(0), durable: new Uint8Array(0) });
@@ -51,6 +51,12 @@ export class Disk implements FileSystem {
 				file.bytes.set(bytes.subarray(0, taken), position);
 				return taken;
 			},
+			read: async (bytes, position) => {
+				const part = file.bytes.subarray(position, position + bytes.length);
+				bytes.set(part);
+				return part.length;
+			},
+			size: async () => file.bytes.length,
 			sync: async () => {
 				this.syncsStarted.push(path);
 				await this.fail(path);
