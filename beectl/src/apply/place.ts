@@ -35,6 +35,7 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 	const admissions = new Admissions(bundle, kind === 'StatefulSet' ? replicas : 0);
 	const outcomes = new Map<number, string>();
 	const slots = Array.from({ length: replicas }, (_, slot): SlotGen => ({ slot, gen }));
+	let starved: Starved | undefined;
 	try {
 		for (let at = 0; at < slots.length; at += LIMITS.slotsPerTenderMax) {
 			const batch = slots.slice(at, at + LIMITS.slotsPerTenderMax);
@@ -56,7 +57,10 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 	});
 	const admitted = admissions.slotsAdmitted.length;
 	if (failed.length === 0) return { admitted, problem: undefined };
-	const advice = `  What runs goes on; see \`beectl describe ${kind.toLowerCase()} ${name}\``;
+	const advice =
+		admitted === 0
+			? '  Nothing of it runs; correct it and apply again'
+			: `  What runs goes on; see \`beectl describe ${kind.toLowerCase()} ${name}\``;
 	const text = `${failed.length} of ${counted(slots.length, 'replica')} not placed:\n${failed.join('\n')}\n${advice}`;
 	return { admitted, problem: new Failure(EXIT.failed, text) };
 
@@ -64,19 +68,28 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 		if (error instanceof Failure) return error;
 		if (!signal.aborted) throw error;
 		const isTimeout = (signal.reason as Error | undefined)?.name === 'TimeoutError';
-		const text = `${isTimeout ? 'timed out' : 'interrupted'}: ${soFar(admissions.slotsAdmitted, slots.length)}`;
+		const unplaced = slotsOf(starved);
+		const why = starved === undefined || unplaced.length === 0 ? [] : [`  ${noHost({ ...starved, slots: unplaced })}`];
+		const text = [
+			`${isTimeout ? 'timed out' : 'interrupted'}: ${soFar(admissions.slotsAdmitted, slots.length)}`,
+			...why,
+		].join('\n');
 		return new Failure(isTimeout ? EXIT.unreachable : EXIT.interrupted, text, { cause: error });
 	}
 
 	async function follow(events: AsyncIterable<PlaceEvent>): Promise<void> {
-		let starved: Extract<PlaceEvent, { type: 'starved' }> | undefined;
 		for await (const event of events) {
 			await see(event);
 			if (event.type === 'starved') starved = event;
 		}
-		const unplaced = starved?.slots.filter(({ slot }) => !outcomes.has(slot)) ?? [];
+		const unplaced = slotsOf(starved);
 		if (starved !== undefined && unplaced.length > 0)
 			throw starvation({ ...starved, slots: unplaced }, slots.length - unplaced.length);
+	}
+
+	/** Of the slots that found no host, those that still have none. */
+	function slotsOf(event: Starved | undefined): SlotGen[] {
+		return event?.slots.filter(({ slot }) => !outcomes.has(slot)) ?? [];
 	}
 
 	async function see(event: PlaceEvent): Promise<void> {
@@ -135,14 +148,22 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 	}
 }
 
-function starvation({ slots, hostsAsked, reasons }: Extract<PlaceEvent, { type: 'starved' }>, placed: number): Failure {
+type Starved = Extract<PlaceEvent, { type: 'starved' }>;
+
+/** Which requirement how many hosts did not meet. */
+function noHost({ slots, hostsAsked, reasons }: Starved, rest = ''): string {
 	const lines = reasons.map(({ requirement, hosts }) => `  ${requirement} (${counted(hosts, 'host')})`);
-	const rest = placed > 0 ? `; ${placed} placed` : '';
+	return [
+		`no host can run ${counted(slots.length, 'replica')} (${counted(hostsAsked, 'host')} asked${rest}):`,
+		...(lines.length > 0 ? lines : ['  no host answered']),
+	].join('\n');
+}
+
+function starvation(event: Starved, placed: number): Failure {
 	return new Failure(
 		EXIT.failed,
 		[
-			`no host can run ${counted(slots.length, 'replica')} (${counted(hostsAsked, 'host')} asked${rest}):`,
-			...(lines.length > 0 ? lines : ['  no host answered']),
+			noHost(event, placed > 0 ? `; ${placed} placed` : ''),
 			'  Ask for less, make room, or add a host; --keep-trying waits until one can',
 		].join('\n'),
 	);

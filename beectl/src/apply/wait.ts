@@ -43,8 +43,9 @@ export async function waitReady(options: WaitOptions): Promise<void> {
 
 /** No pod of the workload is left. */
 export async function waitGone(options: WaitOptions): Promise<void> {
-	await look(options, (state) => {
-		if (state === undefined || state.pods.length === 0) return undefined;
+	await look(options, (state, isWhole) => {
+		// A host that did not answer may have pods of it.
+		if (state === undefined || state.pods.length === 0) return isWhole ? undefined : 'no pod is known';
 		show(options.progress, state.pods, () => false);
 		return `${counted(state.pods.length, 'pod')} left: ${state.pods.map(({ name, machineName }) => `${name} on ${machineName}`).join(', ')}`;
 	});
@@ -60,16 +61,21 @@ function show(progress: WorkloadProgress, pods: readonly PodStatus[], isWanted: 
 /** `missing` says what is still missing, or undefined when nothing is. */
 async function look(
 	options: WaitOptions,
-	missing: (state: WorkloadState | undefined) => string | undefined,
+	missing: (state: WorkloadState | undefined, isWhole: boolean) => string | undefined,
 ): Promise<void> {
 	const { api, owner, charter, signal } = options;
 	for (;;) {
 		signal.throwIfAborted();
-		const { workloads } = await readMesh(api, owner, options.nowMs(), signal);
-		const left = missing(workloads.find((workload) => workload.charter.wid === charter.wid));
+		const { workloads, hostsSilent } = await readMesh(api, owner, options.nowMs(), signal);
+		const left = missing(
+			workloads.find((workload) => workload.charter.wid === charter.wid),
+			hostsSilent.length === 0,
+		);
 		if (left === undefined) return;
-		if (options.nowMs() >= options.untilMs)
-			throw new Failure(EXIT.unreachable, `timed out; it goes on without us. ${left}`);
+		if (options.nowMs() >= options.untilMs) {
+			const silent = hostsSilent.length === 0 ? '' : `\n  ${counted(hostsSilent.length, 'host')} did not answer`;
+			throw new Failure(EXIT.unreachable, `timed out; it goes on without us. ${left}${silent}`);
+		}
 		await delay(LOOK_EVERY_MS, undefined, { signal });
 	}
 }

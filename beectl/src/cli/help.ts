@@ -6,7 +6,7 @@ export const GLOBAL_OPTIONS: OptionSpecs = {
 	host: {
 		type: 'string',
 		value: 'PATH',
-		help: "the host's socket [BEEMESH_HOST; default: $XDG_RUNTIME_DIR/beemesh/hostd.sock or /run/beemesh/hostd.sock]",
+		help: "the host's socket [BEEMESH_HOST; default: /run/beemesh/hostd.sock as root, else below $XDG_RUNTIME_DIR]",
 	},
 	owner: {
 		type: 'string',

@@ -79,8 +79,14 @@ function parse(args: readonly string[], options: NonNullable<ParseArgsConfig['op
 	try {
 		return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
 	} catch (cause) {
-		const { message } = cause as Error;
-		throw new UsageError((message.split(/\. (?:To specify|Did you)/)[0] ?? message).replace(/\.$/, ''), { cause });
+		const [what = ''] = (cause as Error).message.split(/\.\s/);
+		const option = /^Option '(--[a-z-]+)' argument is ambiguous/.exec(what)?.[1];
+		throw new UsageError(
+			option === undefined
+				? what.replace(/\.$/, '')
+				: `${option}: needs a value; one that starts with a dash is written ${option}=-…`,
+			{ cause },
+		);
 	}
 }
 

@@ -46,12 +46,13 @@ export async function run(system: System): Promise<ExitCode> {
 			return EXIT.usage;
 		}
 		if (name === 'help') {
-			const about = COMMANDS.find((command) => command.name === rest[0]);
-			return print(out, about === undefined ? toolHelp(COMMANDS) : commandHelp(about));
+			const [topic] = rest;
+			if (topic === undefined) return print(out, toolHelp(COMMANDS));
+			hint = ' (see `beectl --help`)';
+			return print(out, commandHelp(commandNamed(topic)));
 		}
-		const command = COMMANDS.find((each) => each.name === name);
 		hint = ' (see `beectl --help`)';
-		if (command === undefined) throw unknownCommand(name);
+		const command = commandNamed(name);
 		hint = ` (see \`beectl ${command.name} --help\`)`;
 		const input = parseInput([...leading, ...rest], { ...command.options, ...GLOBAL_OPTIONS });
 		if (input.flag('help')) return print(out, commandHelp(command));
@@ -105,21 +106,24 @@ function split(args: readonly string[]): {
 	return { leading: args, name: undefined, rest: [] };
 }
 
-function unknownCommand(name: string): Failure {
+function commandNamed(name: string): Command {
+	const found = COMMANDS.find((command) => command.name === name);
+	if (found !== undefined) return found;
 	const meant = nearest(
 		name,
 		COMMANDS.map((command) => command.name),
 	);
-	return usageError(`there is no command "${name}"${meant === undefined ? '' : `; did you mean "${meant}"?`}`);
+	throw usageError(`there is no command "${name}"${meant === undefined ? '' : `; did you mean "${meant}"?`}`);
 }
 
-/** A flag wins over the environment, that over the default. */
+/** A flag wins over the environment, that over the default. A variable that is empty counts as not set. */
 function locate(input: Input, env: System['env']): { socket: string; ownerFile: string } {
-	const isRoot = userInfo().uid === 0;
-	const runtimeDir = isRoot || env.XDG_RUNTIME_DIR === undefined ? '/run' : env.XDG_RUNTIME_DIR;
-	const configDir = env.XDG_CONFIG_HOME ?? join(env.HOME ?? homedir(), '.config');
+	const { uid } = userInfo();
+	// Where `hostd` listens unless it is told otherwise.
+	const runtimeDir = uid === 0 ? '/run' : env.XDG_RUNTIME_DIR || `/tmp/beemesh-${uid}`;
+	const configDir = env.XDG_CONFIG_HOME || join(env.HOME || homedir(), '.config');
 	return {
-		socket: input.text('host') ?? env.BEEMESH_HOST ?? join(runtimeDir, 'beemesh', 'hostd.sock'),
-		ownerFile: input.text('owner') ?? env.BEEMESH_OWNER ?? join(configDir, 'beemesh', 'owner.key'),
+		socket: input.text('host') ?? (env.BEEMESH_HOST || join(runtimeDir, 'beemesh', 'hostd.sock')),
+		ownerFile: input.text('owner') ?? (env.BEEMESH_OWNER || join(configDir, 'beemesh', 'owner.key')),
 	};
 }

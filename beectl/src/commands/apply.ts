@@ -36,6 +36,11 @@ export const apply: Command = {
 		const workloads = await manifestsOf(input, cli);
 		const timeoutMs = input.durationMs('timeout');
 		const readyWithinMs = waitMs(input);
+		const nowhere = workloads.filter(({ replicas }) => replicas === 0);
+		if (nowhere.length > 0) {
+			const text = 'spec.replicas: 0: what runs nowhere is remembered nowhere; use `beectl delete`';
+			throw new Failure(EXIT.usage, nowhere.map(({ from }) => `${from}: ${text}`).join('\n'));
+		}
 		if (input.flag('dry-run')) {
 			for (const { manifest } of workloads)
 				cli.out.write(`${titleOf(manifest.kind, manifest.metadata.name)} is valid (dry run)\n`);
@@ -94,9 +99,6 @@ async function applyAll(workloads: readonly LoadedWorkload[], cli: Cli, options:
 	async function applyOne({ manifest, replicas }: LoadedWorkload): Promise<string> {
 		const current = currentOf(state, widOf(owner, manifest));
 		const wanted = wantedOf(manifest, replicas, current);
-		if (wanted.replicas === 0) {
-			throw new Failure(EXIT.usage, 'spec.replicas: 0: what runs nowhere is remembered nowhere; use `beectl delete`');
-		}
 		const plan = planOf(wanted, current, cli.nowMs());
 		const shown = progress.workload(`${manifest.kind.toLowerCase()}/${manifest.metadata.name}`);
 		const common = { api, owner, progress: shown, nowMs: cli.nowMs };
@@ -146,7 +148,13 @@ async function placeUntilReady(place: PlaceOptions, wait: WaitOptions): Promise<
 		stopWaiting.abort();
 		throw placement.problem;
 	}
-	await ready;
+	try {
+		await ready;
+	} catch (error) {
+		// Why the rest was not placed is why it is not ready.
+		if (!(error instanceof Failure) || placement.problem === undefined) throw error;
+		throw new Failure(error.exitCode, `${error.message}\n  ${placement.problem.message}`, { cause: error });
+	}
 }
 
 function throwProblem({ problem }: Placement): void {

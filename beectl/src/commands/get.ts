@@ -13,7 +13,8 @@ import {
 	upToDateCount,
 } from '../output/columns.ts';
 import { noteSilentHosts, outputOf, printData } from '../output/print.ts';
-import { table } from '../output/table.ts';
+import { type Column, cellsOf, table } from '../output/table.ts';
+import { type Grid, watchGrid } from '../output/watch.ts';
 import { ALL_NAMESPACES, namespaceOf } from './options.ts';
 import { type Kind, notFound, referencesOf, workloadsOf } from './resources.ts';
 
@@ -23,6 +24,7 @@ export const get: Command = {
 	usage: ['get pods|deployments|statefulsets|hosts [NAME...] [options]', 'get KIND/NAME... [options]'],
 	options: {
 		...ALL_NAMESPACES,
+		watch: { type: 'boolean', short: 'w', help: 'then go on: one line whenever one changes, until Ctrl-C' },
 		output: { type: 'string', short: 'o', value: 'FORMAT', help: 'wide, json, yaml or name' },
 	},
 	notes: 'Short names: po, deploy, sts, ho.',
@@ -30,6 +32,7 @@ export const get: Command = {
 		['get pods -o wide', 'pods with their slots and endpoints'],
 		['get sts -A', 'StatefulSets of all namespaces'],
 		['get hosts', 'hosts of the mesh and what they have free'],
+		['get pods -w', 'see replicas move as it happens'],
 		['get pods -o json', 'for programs'],
 	],
 	async run(input, cli) {
@@ -40,10 +43,20 @@ export const get: Command = {
 		if (kind === undefined || kinds.length > 1) throw usageError('one kind at a time');
 		const names = references.flatMap(({ name }) => (name === undefined ? [] : [name]));
 		const namespace = namespaceOf(input);
+		if (input.flag('watch') && output !== 'table' && output !== 'wide')
+			throw usageError(`-w prints lines of a table; leave out -o ${output}`);
 		const listing = await listingOf(kind, namespace, cli);
 		for (const name of names)
 			if (!listing.names.includes(name)) throw notFound(kind, name, kind === 'host' ? undefined : namespace);
-		const chosen = names.length === 0 ? listing : listing.only((name) => names.includes(name));
+		const only = (all: Listing): Listing => (names.length === 0 ? all : all.only((name) => names.includes(name)));
+		const chosen = only(listing);
+		if (input.flag('watch')) {
+			const gridOf = (shown: Listing): Grid => shown.grid(output === 'wide', namespace === undefined);
+			// What is known to be missing is said once.
+			const quietly = { ...cli, err: { ...cli.err, write: () => {} } };
+			const look = async (): Promise<Grid> => gridOf(only(await listingOf(kind, namespace, quietly)));
+			await watchGrid(gridOf(chosen), look, cli.out, cli.signal);
+		}
 		if (output === 'json' || output === 'yaml') printData(cli.out, output, chosen.data, names.length === 1);
 		else if (output === 'name') cli.out.write(chosen.names.map((name) => `${kind}/${name}\n`).join(''));
 		else if (chosen.names.length > 0) cli.out.write(chosen.table(output === 'wide', namespace === undefined));
@@ -60,6 +73,7 @@ interface Listing {
 	/** For `-o json` and `-o yaml`. */
 	readonly data: readonly unknown[];
 	only(keep: (name: string) => boolean): Listing;
+	grid(isWide: boolean, withNamespace: boolean): Grid;
 	table(isWide: boolean, withNamespace: boolean): string;
 }
 
@@ -68,7 +82,13 @@ function listing<T>(
 	nameOf: (row: T) => string,
 	dataOf: (row: T) => unknown,
 	columns: Columns<T>,
+	isWhole = true,
 ): Listing {
+	const columnsFor = (isWide: boolean, withNamespace: boolean): readonly Column<T>[] => [
+		...(withNamespace && columns.namespace !== undefined ? [columns.namespace] : []),
+		...columns.narrow,
+		...(isWide ? columns.wide : []),
+	];
 	return {
 		names: rows.map(nameOf),
 		data: rows.map(dataOf),
@@ -78,11 +98,13 @@ function listing<T>(
 				nameOf,
 				dataOf,
 				columns,
+				isWhole,
 			),
-		table(isWide, withNamespace) {
-			const first = withNamespace && columns.namespace !== undefined ? [columns.namespace] : [];
-			return table([...first, ...columns.narrow, ...(isWide ? columns.wide : [])], rows);
+		grid(isWide, withNamespace) {
+			const chosen = columnsFor(isWide, withNamespace);
+			return { titles: chosen.map(({ title }) => title), rows: cellsOf(chosen, rows), isWhole };
 		},
+		table: (isWide, withNamespace) => table(columnsFor(isWide, withNamespace), rows),
 	};
 }
 
@@ -102,6 +124,7 @@ async function listingOf(kind: Kind, namespace: string | undefined, cli: Cli): P
 	const { api } = await cli.connect();
 	const state = await readMesh(api, owner, cli.nowMs(), cli.signal);
 	noteSilentHosts(cli.err, state.hostsSilent);
+	const isWhole = state.hostsSilent.length === 0;
 	if (kind === 'pod') {
 		const pods = state.workloads
 			.flatMap((workload) => workload.pods)
@@ -111,10 +134,11 @@ async function listingOf(kind: Kind, namespace: string | undefined, cli: Cli): P
 			({ name }) => name,
 			(row) => row,
 			podColumns(cli.nowMs()),
+			isWhole,
 		);
 	}
 	const columns = kind === 'deployment' ? deploymentColumns(cli.nowMs()) : statefulSetColumns(cli.nowMs());
-	return listing(workloadsOf(state, kind, namespace), ({ charter }) => charter.name, workloadData, columns);
+	return listing(workloadsOf(state, kind, namespace), ({ charter }) => charter.name, workloadData, columns, isWhole);
 }
 
 function workloadData(state: WorkloadState): unknown {

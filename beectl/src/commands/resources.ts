@@ -73,7 +73,8 @@ export function workloadNamed(
 
 export function notFound(kind: Kind, name: string, namespace?: string): Failure {
 	const where = namespace === undefined ? '' : ` in namespace ${namespace}`;
-	return new Failure(EXIT.notFound, `there is no ${kind} "${name}"${where} of this owner`);
+	const whose = kind === 'host' ? ' in the mesh now' : `${where} of this owner`;
+	return new Failure(EXIT.notFound, `there is no ${kind} "${name}"${whose}`);
 }
 
 /** As kubectl prints what it did. */

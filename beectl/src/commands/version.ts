@@ -21,9 +21,7 @@ export const version: Command = {
 		}
 		cli.out.write(`beectl ${VERSION}\n`);
 		if (host !== undefined)
-			cli.out.write(
-				`hostd  ${host.version} (${host.name}, ${host.runtime} ${host.runtimeVersion}, mesh ${host.mesh})\n`,
-			);
+			cli.out.write(`hostd  ${host.version} (${host.name}, ${host.runtimeVersion}, mesh ${host.mesh})\n`);
 	},
 };
 

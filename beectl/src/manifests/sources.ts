@@ -1,5 +1,6 @@
 /** Reads manifest texts from files, folders and standard input. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshError } from '@beemesh/sdk/errors';
 import type { ManifestSource } from './load.ts';
@@ -14,10 +15,10 @@ export async function readSources(
 ): Promise<readonly ManifestSource[]> {
 	const sources: ManifestSource[] = [];
 	for (const path of paths) {
-		if (path === '-') sources.push({ name: 'stdin', text: await readAll(stdin) });
+		if (path === '-') sources.push({ name: 'stdin', text: await readLimited('stdin', stdin) });
 		else if (/^https?:\/\//.test(path))
 			throw new MeshError('invalid_input', `${path}: addresses are not fetched; download it and pass the file`);
-		else for (const file of await filesOf(path)) sources.push({ name: file, text: await readLimited(file) });
+		else for (const file of await filesOf(path)) sources.push({ name: file, text: await readFileLimited(file) });
 	}
 	return sources;
 }
@@ -31,27 +32,33 @@ async function filesOf(path: string): Promise<readonly string[]> {
 		);
 	});
 	if (!found.isDirectory()) return [path];
-	const names = (await readdir(path)).filter((name) => MANIFEST_FILE.test(name)).sort();
+	const names = (await readdir(path, { withFileTypes: true }))
+		.filter((entry) => MANIFEST_FILE.test(entry.name) && !entry.isDirectory())
+		.map(({ name }) => name)
+		.sort();
 	if (names.length === 0)
 		throw new MeshError('invalid_input', `${path}: the folder has no *.yaml, *.yml or *.json file`);
 	return names.map((name) => join(path, name));
 }
 
-async function readLimited(file: string): Promise<string> {
-	const { size } = await stat(file);
-	if (size > YAML_LIMITS.bytesMax)
-		throw new MeshError('invalid_input', `${file}: has ${size} bytes, the limit is ${YAML_LIMITS.bytesMax}`);
-	return await readFile(file, 'utf8');
+/** As a stream: what a pipe or a device holds has no size before it was read. */
+async function readFileLimited(file: string): Promise<string> {
+	try {
+		return await readLimited(file, createReadStream(file));
+	} catch (cause) {
+		if (cause instanceof MeshError) throw cause;
+		throw new MeshError('invalid_input', `${file}: ${(cause as Error).message}`, { cause });
+	}
 }
 
-async function readAll(stdin: AsyncIterable<Uint8Array | string>): Promise<string> {
+async function readLimited(name: string, stream: AsyncIterable<Uint8Array | string>): Promise<string> {
 	const chunks: Buffer[] = [];
 	let size = 0;
-	for await (const chunk of stdin) {
+	for await (const chunk of stream) {
 		const bytes = Buffer.from(chunk as Uint8Array);
 		size += bytes.byteLength;
 		if (size > YAML_LIMITS.bytesMax)
-			throw new MeshError('invalid_input', `stdin: more than ${YAML_LIMITS.bytesMax} bytes`);
+			throw new MeshError('invalid_input', `${name}: has more than ${YAML_LIMITS.bytesMax} bytes`);
 		chunks.push(bytes);
 	}
 	return Buffer.concat(chunks).toString('utf8');

@@ -11,6 +11,7 @@ export interface YamlDocument {
 	readonly errors: readonly string[];
 }
 
+const TOO_DEEP = `nested deeper than ${YAML_LIMITS.depthMax}`;
 const HOSTILE = new Set(['__proto__', 'constructor', 'prototype']);
 
 /** Documents of one file. Empty ones are left out, but counted. */
@@ -32,13 +33,12 @@ export function parseYaml(text: string): readonly YamlDocument[] {
 		// A tag that YAML does not know is a warning of the parser, but would change what the author meant.
 		const errors = [...document.errors, ...document.warnings]
 			.slice(0, 1)
-			.map(({ message, pos }) => `${at(pos[0])}: ${message}`);
+			.map(({ message, pos }) => `${at(pos[0])}: ${/call stack/.test(message) ? TOO_DEEP : message}`);
 		if (errors.length === 0) {
 			visit(document, (key, node, path) => {
 				const where = () => at((node as { range?: [number, number, number] } | null)?.range?.[0] ?? 0);
 				if (isAlias(node)) errors.push(`${where()}: aliases (*${node.source}) are not accepted`);
-				else if (path.length > YAML_LIMITS.depthMax * 2)
-					errors.push(`${where()}: nested deeper than ${YAML_LIMITS.depthMax}`);
+				else if (path.length > YAML_LIMITS.depthMax * 2) errors.push(`${where()}: ${TOO_DEEP}`);
 				else if (key === 'key' && isScalar(node) && HOSTILE.has(String(node.value)))
 					errors.push(`${where()}: "${node.value}" is not accepted as a name`);
 				else if (key === 'key' && !isScalar(node)) errors.push(`${where()}: a name must be a plain word`);

@@ -6,16 +6,23 @@ export interface Column<T> {
 }
 
 export function table<T>(columns: readonly Column<T>[], rows: readonly T[]): string {
-	const cells = rows.map((row) => columns.map((column) => printable(column.value(row)) || '<none>'));
-	const widths = columns.map(({ title }, i) => Math.max(title.length, ...cells.map((line) => line[i]?.length ?? 0)));
-	return [columns.map(({ title }) => title), ...cells]
-		.map((line) =>
-			line
-				.map((cell, i) => cell.padEnd((widths[i] ?? 0) + 3))
-				.join('')
-				.trimEnd(),
-		)
-		.map((line) => `${line}\n`)
+	const lines = [columns.map(({ title }) => title), ...cellsOf(columns, rows)];
+	return aligned(lines, widthsOf(lines));
+}
+
+export function cellsOf<T>(columns: readonly Column<T>[], rows: readonly T[]): readonly (readonly string[])[] {
+	return rows.map((row) => columns.map((column) => printable(column.value(row)) || '<none>'));
+}
+
+/** How wide each column has to be for these lines. */
+export function widthsOf(lines: readonly (readonly string[])[]): readonly number[] {
+	return (lines[0] ?? []).map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
+}
+
+export function aligned(lines: readonly (readonly string[])[], widths: readonly number[]): string {
+	return lines
+		.map((line) => line.map((cell, i) => cell.padEnd((widths[i] ?? 0) + 3)).join(''))
+		.map((line) => `${line.trimEnd()}\n`)
 		.join('');
 }
 

@@ -30,6 +30,13 @@ describe('the command line', () => {
 			['get pods --bogus', /Unknown option '--bogus' \(see `beectl get --help`\)/],
 			['get pods -o xml', /-o: "xml" is not one of wide, json, yaml, name/],
 			['get pods -A -n x', /-A and -n exclude each other/],
+			['get pods -w -o json', /-w prints lines of a table; leave out -o json/],
+			['help aply', /there is no command "aply"; did you mean "apply"\?/],
+			[
+				'logs x --tail -1',
+				/^error: --tail: needs a value; one that starts with a dash is written --tail=-… \(see .*\)\n$/,
+			],
+			['apply -f /dev/zero', /\/dev\/zero: has more than 1048576 bytes/],
 			['apply', /name at least one file with -f/],
 			['apply -f x --wait=maybe', /--wait: "maybe" is neither true nor false/],
 			['apply -f /nowhere.yaml', /\/nowhere\.yaml: no such file or folder/],
@@ -55,6 +62,12 @@ describe('the command line', () => {
 		expect(err).to.equal(
 			'error: no host answers at /nowhere/h.sock; start one with `hostd`, or name its socket with --host or BEEMESH_HOST\n',
 		);
+	});
+
+	it('takes an empty variable for one that is not set', async () => {
+		const env = { BEEMESH_HOST: '/nowhere/h.sock', BEEMESH_OWNER: '', XDG_CONFIG_HOME: '', HOME: '/nowhere' };
+		const { err } = await invoke(['get', 'pods'], { env });
+		expect(err).to.contain('there is no owner key at /nowhere/.config/beemesh/owner.key');
 	});
 
 	it('has the version of its package', async () => {
@@ -98,6 +111,17 @@ describe('the owner key', () => {
 		const { code, err } = await invoke(['owner', 'show', '--owner', file]);
 		expect(code).to.equal(1);
 		expect(err).to.contain(`can be read by others (mode 640); run \`chmod 600 ${file}\``);
+	});
+
+	it('is a file that can be made and read', async () => {
+		const asFolder = await invoke(['owner', 'show', '--owner', folder]);
+		expect(asFolder.code).to.equal(2);
+		expect(asFolder.err).to.equal(`error: ${folder} is not a file; name the owner key with --owner\n`);
+		const file = join(folder, 'owner.key');
+		await invoke(['owner', 'create', '--owner', file]);
+		const below = await invoke(['owner', 'create', '--owner', join(file, 'below')]);
+		expect(below.code).to.equal(1);
+		expect(below.err).to.match(/^error: cannot use the owner key .*below: /);
 	});
 
 	it('is asked for by name when it is missing', async () => {

@@ -2,6 +2,7 @@
  * The other side of the host's local API, small and scripted: one machine that takes what is placed on it. Keys,
  * records, signatures, socket and session are real; the scheduler and the pods are not.
  */
+import { once } from 'node:events';
 import { HostApi, type PodStatus } from '@beemesh/hostd/api';
 import type { AdmitRequest, PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
@@ -59,7 +60,7 @@ export async function startScriptedHost(socket: string, name = 'bee-1'): Promise
 		[Symbol.asyncDispose]: async () => listener.close(),
 	};
 
-	async function* place(request: PlaceRequest): AsyncGenerator<PlaceEvent> {
+	async function* place(request: PlaceRequest, signal: AbortSignal): AsyncGenerator<PlaceEvent> {
 		const nowMs = Date.now();
 		host.placements.push(request);
 		const bundle = openBundle(request.bundle, nowMs);
@@ -69,6 +70,7 @@ export async function startScriptedHost(socket: string, name = 'bee-1'): Promise
 		if (host.starveWith !== '') {
 			yield { type: 'bid', machineId, score: 0, slotsOffered: 0, reason: host.starveWith };
 			yield { type: 'starved', slots, hostsAsked: 1, reasons: [{ requirement: host.starveWith, hosts: 1 }] };
+			if (request.keepTrying && !signal.aborted) await once(signal, 'abort');
 			return;
 		}
 		yield { type: 'bid', machineId, score: 0.75, slotsOffered: slots.length };
@@ -164,7 +166,7 @@ export async function startScriptedHost(socket: string, name = 'bee-1'): Promise
 			if (body.deleted) host.workloads.delete(body.wid);
 			return { hostsReached: 1, pods: view.pods.length };
 		},
-		place: (request) => place(request),
+		place: (request, { signal }) => place(request, signal),
 		admit: (request) => {
 			const { answer } = request;
 			if (answer.admitted) openRecord('replica-cert', answer.cert);

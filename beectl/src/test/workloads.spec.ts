@@ -124,6 +124,22 @@ describe('beectl against a host', () => {
 			);
 		});
 
+		it('says why no host took it when it has kept trying for long enough', async () => {
+			host.starveWith = 'memory: needs 900Gi, 20Gi free';
+			const { code, err } = await beectl('apply -f - --keep-trying --timeout 300ms', KV);
+			expect(code).to.equal(4);
+			expect(err).to.contain(
+				'error: statefulset.apps/kv: timed out: no replica was admitted; apply again to start over\n' +
+					'  no host can run 3 replicas (1 host asked):\n  memory: needs 900Gi, 20Gi free (1 host)\n',
+			);
+		});
+
+		it('refuses no replicas at all before anything is sent, also in a dry run', async () => {
+			const { code, err } = await beectl('apply -f - --dry-run', manifest('Deployment', 'web', 0));
+			expect(code).to.equal(2);
+			expect(err).to.match(/^error: stdin: document 1 \(Deployment\/web\): spec.replicas: 0: .*use `beectl delete`\n$/);
+		});
+
 		it('does not admit a request that is not about the award', async () => {
 			host.forge = (csr) => ({ ...csr, slot: csr.slot + 1 });
 			const { code, err } = await beectl('apply -f -', KV);
@@ -293,6 +309,13 @@ describe('beectl against a host', () => {
 			// The count of the cluster stays when a manifest does not name one.
 			const open = await beectl('apply -f -', KV.replace('  replicas: 3\n', ''));
 			expect(open.out).to.equal('statefulset.apps/kv unchanged\n');
+		});
+
+		it('call nothing gone while a host that may have pods of it is silent', async () => {
+			host.silent = [peerIdOf(createKeyPair().publicKey) as MachineId];
+			const { code, err } = await beectl('delete sts/kv --wait --timeout 300ms');
+			expect(code).to.equal(4);
+			expect(err).to.contain('timed out; it goes on without us. no pod is known\n  1 host did not answer\n');
 		});
 
 		it('delete by charter, and wait until the last pod is gone', async () => {

@@ -41,7 +41,7 @@ describe('YAML', () => {
 		const nested = (depth: number) => `${'{a: '.repeat(depth)}1${'}'.repeat(depth)}`;
 		expect(errorOf(nested(60))).to.equal('');
 		expect(errorOf(nested(80))).to.contain('nested deeper than 64');
-		expect(errorOf('['.repeat(100_000))).not.to.equal('');
+		expect(errorOf('['.repeat(100_000))).to.match(/^line 1, column \d+: nested deeper than 64$/);
 		expect(errorOf('a: 1\n---\n'.repeat(YAML_LIMITS.documentsMax + 1))).to.contain('the limit is 64');
 		expect(errorOf(`a: ${'x'.repeat(YAML_LIMITS.bytesMax)}`)).to.contain('larger than');
 	});
