@@ -23,7 +23,8 @@ await runProgram('kv-store', async (stop) => {
 	const server = await listenEarly(options.http);
 	const dev = options.devName === undefined ? {} : { dev: true, workload: options.devName, data: options.dataDir };
 	const wp = await joinWorkplane({ ...dev, log, signal: stop, drain: { onSigterm: false } });
-	const store = await meshStore(wp);
+	const { snapshotAfterBytes } = options;
+	const store = await meshStore(wp, snapshotAfterBytes === undefined ? {} : { snapshotAfterBytes });
 	await wp.serve(KvContract, kvService(store));
 	// The host may ask us to leave, too.
 	const leaving = AbortSignal.any([stop, wp.signal]);

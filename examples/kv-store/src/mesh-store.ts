@@ -1,5 +1,5 @@
 /** The store on the SDK's replicated map: writes are Raft proposals, reads ask the leader unless they may be stale. */
-import { fail, type Kv, type Workplane } from '@beemesh/sdk';
+import { fail, type GroupOptions, type Kv, type Workplane } from '@beemesh/sdk';
 import { raftMemberId, slotOfMember } from '@beemesh/sdk/wire';
 import { bytesSchema } from './contract.ts';
 import { LIMITS } from './limits.ts';
@@ -7,8 +7,8 @@ import type { Change, Entry, Page, ReadOptions, Status, Store } from './store.ts
 
 type BytesKv = Kv<Uint8Array, Uint8Array>;
 
-export async function meshStore(wp: Workplane): Promise<Store> {
-	const kv: BytesKv = await wp.kv('kv', bytesSchema);
+export async function meshStore(wp: Workplane, settings: GroupOptions['settings'] = {}): Promise<Store> {
+	const kv: BytesKv = await wp.kv('kv', bytesSchema, { settings });
 	return {
 		async get(key, options) {
 			const found = await kv.get(key, levelOf(options));

@@ -11,6 +11,8 @@ In a pod it takes everything from its host. On your own machine, start three of 
   --name NAME     the cluster to form or join (default: kv-store)
   --http ADDRESS  where to serve HTTP, such as 127.0.0.1:8081
   --data DIR      this replica's own directory for its Raft log; made if missing
+  --snapshot-after KIB
+                  how much log to write before a snapshot of the keys takes its place (default: 32768)
   --help          this text
 `;
 
@@ -19,6 +21,7 @@ export interface Options {
 	readonly devName?: string;
 	readonly http: HttpAddress;
 	readonly dataDir: string;
+	readonly snapshotAfterBytes?: number;
 }
 
 /** `'help'` when help is asked for. Throws {@link UsageError}. */
@@ -31,6 +34,7 @@ export function readOptions(
 		name: { type: 'string' },
 		http: { type: 'string' },
 		data: { type: 'string' },
+		'snapshot-after': { type: 'string' },
 		help: { type: 'boolean', short: 'h' },
 	});
 	if (flags.help === true) return 'help';
@@ -41,5 +45,14 @@ export function readOptions(
 	}
 	const http = addressFlag('http', flags.http, '127.0.0.1:8081');
 	if (flags.data === undefined) throw new UsageError('--data is missing; name a directory of this replica alone');
-	return { devName: flags.name ?? 'kv-store', http, dataDir: flags.data };
+	const options = { devName: flags.name ?? 'kv-store', http, dataDir: flags.data };
+	const after = flags['snapshot-after'];
+	return after === undefined ? options : { ...options, snapshotAfterBytes: kibibytes('snapshot-after', after) };
+}
+
+function kibibytes(flag: string, text: string): number {
+	const kib = Number(text);
+	if (!/^\d{1,9}$/.test(text) || kib === 0)
+		throw new UsageError(`--${flag} is a number of KiB from 1 on, not '${text}'`);
+	return kib * 1024;
 }

@@ -25,12 +25,12 @@ export interface Cluster {
 	close(): Promise<void>;
 }
 
-export async function startCluster(size = 3): Promise<Cluster> {
+export async function startCluster(size = 3, args: readonly string[] = []): Promise<Cluster> {
 	const root = await mkdtemp(join(tmpdir(), 'kv-store-'));
 	// Unique, or another test's cluster on this machine would be joined.
 	const name = `kv-test-${process.pid}-${Date.now().toString(36)}`;
 	const replicas: ClusterReplica[] = [];
-	for (let i = 0; i < size; i++) replicas.push(createReplica(name, await freePort(), join(root, String(i))));
+	for (let i = 0; i < size; i++) replicas.push(createReplica(name, await freePort(), join(root, String(i)), args));
 	for (const replica of replicas) replica.start();
 	const cluster: Cluster = {
 		name,
@@ -61,9 +61,9 @@ export async function startCluster(size = 3): Promise<Cluster> {
 	return cluster;
 }
 
-function createReplica(name: string, port: number, dataDir: string): ClusterReplica {
+function createReplica(name: string, port: number, dataDir: string, args: readonly string[]): ClusterReplica {
 	const http = `127.0.0.1:${port}`;
-	const program = createProgram(main, ['--dev', '--name', name, '--http', http, '--data', dataDir]);
+	const program = createProgram(main, ['--dev', '--name', name, '--http', http, '--data', dataDir, ...args]);
 	return Object.assign(program, { url: `http://${http}`, dataDir });
 }
 
