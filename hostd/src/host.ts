@@ -15,6 +15,7 @@ import { createScheduler } from './scheduler/index.ts';
 import { holdStateDir } from './state-dir.ts';
 import { VERSION } from './version.ts';
 import { MachineWorkloadsApi } from './workloads/contract.ts';
+import { EndedWorkloads } from './workloads/ended.ts';
 import { Fleet } from './workloads/fleet.ts';
 import { Hosting } from './workloads/hosting.ts';
 
@@ -43,7 +44,8 @@ export async function startHost(components: {
 		const resources = createAccountant(capacity);
 		const pods = createPodManager({ runtime, stateDir: config.stateDir, logger });
 		started.defer(() => pods.close());
-		const hosting = new Hosting({ config, runtime, pods, resources, signer, logger, nowMs });
+		const ended = new EndedWorkloads();
+		const hosting = new Hosting({ config, runtime, pods, resources, ended, signer, logger, nowMs });
 		started.defer(() => hosting.close());
 
 		let leaving = false;
@@ -72,6 +74,15 @@ export async function startHost(components: {
 			}),
 		);
 		const fleet = new Fleet(mesh, hosting);
+		started.use(
+			mesh.onHosts((event) => {
+				if (event.type !== 'up') return;
+				const { machineId } = event.presence;
+				fleet.tell(machineId, ended.envelopes()).catch((error: unknown) => {
+					logger.debug('a host did not hear which workloads were deleted', { machineId, error });
+				});
+			}),
+		);
 		const scheduler = createScheduler({
 			mesh,
 			resources,

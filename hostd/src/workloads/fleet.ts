@@ -56,6 +56,13 @@ export class Fleet {
 		return { hostsReached: values.length + 1, pods: values.reduce((sum, { pods }) => sum + pods, mine) };
 	}
 
+	/** For one host that was away: charters that it may have missed. What it misses again, it hears the next time. */
+	async tell(machineId: MachineId, charters: readonly Uint8Array[]): Promise<void> {
+		if (charters.length === 0) return;
+		const caller = await this.caller(machineId);
+		for (const charter of charters) await caller.charter({ charter }, { timeout: ANSWER_MS });
+	}
+
 	/** A caller for one other host. Throws `unavailable` when it is not there. */
 	async caller(machineId: MachineId) {
 		const presence = this.#mesh.hosts().find((host) => host.machineId === machineId);

@@ -27,6 +27,7 @@ import { buildPod, type PodManager } from '../pods/index.ts';
 import type { Accountant } from '../resources/index.ts';
 import type { Runtime } from '../runtime/index.ts';
 import { podKey, type Scheduler } from '../scheduler/index.ts';
+import type { EndedWorkloads } from './ended.ts';
 import type { Fleet, LocalWorkloads } from './fleet.ts';
 import { KeptVolumes } from './kept-volumes.ts';
 import { PodFiles } from './pod-files.ts';
@@ -49,6 +50,7 @@ export interface HostingOptions {
 	readonly runtime: Runtime;
 	readonly pods: PodManager;
 	readonly resources: Accountant;
+	readonly ended: EndedWorkloads;
 	readonly signer: Signer;
 	readonly logger: Logger;
 	readonly nowMs: () => number;
@@ -88,7 +90,8 @@ export class Hosting implements LocalWorkloads {
 
 	/** Starts the pod of an award; resolves when its replica serves, rejects (and leaves nothing behind) when it will not. */
 	async deploy(award: Award, opened: OpenedBundle, signal: AbortSignal): Promise<void> {
-		const { runtime, pods, config, logger, nowMs } = this.#options;
+		const { runtime, pods, config, ended, logger, nowMs } = this.#options;
+		ended.refuse(award.wid, opened.charter.body.era);
 		const podId = podIdOf(award.wid, raftMemberId(award.slot, award.gen));
 		await this.#removing.get(podId);
 		const { containers } = opened.manifest.spec.template.spec;
@@ -145,6 +148,8 @@ export class Hosting implements LocalWorkloads {
 			await this.#listen(pod);
 			logger.info('adopted a running pod', { pod: name, podId });
 		}
+		// Another host may have told us in the meantime.
+		for (const envelope of this.#options.ended.envelopes()) this.charter(envelope, undefined);
 	}
 
 	/** Asks every pod to leave, waits for them, and removes them. */
@@ -189,6 +194,7 @@ export class Hosting implements LocalWorkloads {
 		if (manifest !== undefined && cidOf(manifest) !== manifestCid) {
 			throw new MeshError('invalid_input', 'the manifest is not the one that the charter names');
 		}
+		this.#options.ended.note(envelope, this.#options.nowMs());
 		const pods = this.#registry.adoptCharter(envelope, manifest, wid, this.#options.nowMs());
 		for (const pod of pods) {
 			const { award, bundle } = pod;

@@ -71,7 +71,7 @@ export function requireFresh(
 	if (Math.abs(nowMs - record.ts) > LIMITS.skewMs) {
 		throw new MeshError(
 			'unauthorized',
-			`${what} is ${Math.abs(nowMs - record.ts)} ms off this clock; the limit is ${LIMITS.skewMs}`,
+			`${what} is ${Math.abs(nowMs - record.ts)} ms off this clock; the limit is ${LIMITS.skewMs}: set the clocks of both machines`,
 		);
 	}
 	if (record.exp !== undefined && nowMs > record.exp) throw new MeshError('unauthorized', `${what} has expired`);
