@@ -29,7 +29,7 @@ describe("kv-store's options", () => {
 		['no address', ['--dev', '--data', 'd'], '--http is missing'],
 		['no directory', ['--dev', '--http', '127.0.0.1:1'], '--data is missing'],
 		['an address without a port', ['--dev', '--data', 'd', '--http', '127.0.0.1'], 'write HOST:PORT'],
-		['no log at all', ['--dev', '--data', 'd', '--snapshot-after', '0'], 'from 1 on'],
+		['no log at all', ['--dev', '--http', '127.0.0.1:1', '--data', 'd', '--snapshot-after', '0'], 'from 1 on'],
 		['a port that does not exist', ['--dev', '--data', 'd', '--http', 'localhost:70000'], 'write HOST:PORT'],
 	];
 	for (const [what, argv, says] of mistakes) {

@@ -25,12 +25,25 @@ export interface Cluster {
 	close(): Promise<void>;
 }
 
-export async function startCluster(size = 3, args: readonly string[] = []): Promise<Cluster> {
+export interface ClusterOptions {
+	/** Added to every replica's command line. */
+	readonly args?: readonly string[];
+	/** Modules that every replica loads first. */
+	readonly imports?: readonly string[];
+	/** Before replica `i` starts for the first time. */
+	readonly prepare?: (dataDir: string, i: number) => Promise<void>;
+}
+
+export async function startCluster(size = 3, options: ClusterOptions = {}): Promise<Cluster> {
 	const root = await mkdtemp(join(tmpdir(), 'kv-store-'));
 	// Unique, or another test's cluster on this machine would be joined.
 	const name = `kv-test-${process.pid}-${Date.now().toString(36)}`;
 	const replicas: ClusterReplica[] = [];
-	for (let i = 0; i < size; i++) replicas.push(createReplica(name, await freePort(), join(root, String(i)), args));
+	for (let i = 0; i < size; i++) {
+		const dataDir = join(root, String(i));
+		replicas.push(createReplica(name, await freePort(), dataDir, options));
+		await options.prepare?.(dataDir, i);
+	}
 	for (const replica of replicas) replica.start();
 	const cluster: Cluster = {
 		name,
@@ -61,9 +74,15 @@ export async function startCluster(size = 3, args: readonly string[] = []): Prom
 	return cluster;
 }
 
-function createReplica(name: string, port: number, dataDir: string, args: readonly string[]): ClusterReplica {
+function createReplica(
+	name: string,
+	port: number,
+	dataDir: string,
+	{ args = [], imports = [] }: ClusterOptions,
+): ClusterReplica {
 	const http = `127.0.0.1:${port}`;
-	const program = createProgram(main, ['--dev', '--name', name, '--http', http, '--data', dataDir, ...args]);
+	const flags = ['--dev', '--name', name, '--http', http, '--data', dataDir, ...args];
+	const program = createProgram(main, flags, imports);
 	return Object.assign(program, { url: `http://${http}`, dataDir });
 }
 

@@ -13,12 +13,14 @@ export interface Program {
 	resume(): void;
 	/** SIGTERM, and waits for the exit; its code. */
 	terminate(): Promise<number | null>;
+	/** Waits until it ends by itself; its code. */
+	ended(): Promise<number | null>;
 	/** Its output so far, for messages of failed tests. */
 	log(): string;
 }
 
-/** `main` is run by this Node, from source. It does not outlive the test's process. */
-export function createProgram(main: string, args: readonly string[]): Program {
+/** `main` is run by this Node, from source, after `imports`. It does not outlive the test's process. */
+export function createProgram(main: string, args: readonly string[], imports: readonly string[] = []): Program {
 	let child: ChildProcess | undefined;
 	let exited: Promise<unknown> = Promise.resolve();
 	let log = '';
@@ -28,7 +30,8 @@ export function createProgram(main: string, args: readonly string[]): Program {
 			return child?.pid;
 		},
 		start() {
-			const started = spawn(process.execPath, ['--conditions=source', main, ...args], {
+			const preloaded = imports.flatMap((file) => ['--import', file]);
+			const started = spawn(process.execPath, ['--conditions=source', ...preloaded, main, ...args], {
 				stdio: ['ignore', 'pipe', 'pipe'],
 			});
 			for (const stream of [started.stdout, started.stderr]) {
@@ -52,6 +55,11 @@ export function createProgram(main: string, args: readonly string[]): Program {
 		async terminate() {
 			const running = child;
 			running?.kill('SIGTERM');
+			await exited;
+			return running?.exitCode ?? null;
+		},
+		async ended() {
+			const running = child;
 			await exited;
 			return running?.exitCode ?? null;
 		},

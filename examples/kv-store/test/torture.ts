@@ -43,7 +43,7 @@ const READY_MS = 90_000;
 export async function torture(options: TortureOptions): Promise<TortureReport> {
 	const random = seededRandom(options.seed);
 	// Every other round compacts its log all the time.
-	const cluster = await startCluster(3, options.seed % 2 === 0 ? [] : ['--snapshot-after', '16']);
+	const cluster = await startCluster(3, { args: options.seed % 2 === 0 ? [] : ['--snapshot-after', '16'] });
 	try {
 		await cluster.ready(READY_MS);
 		const history: RecordedCall[] = [];
