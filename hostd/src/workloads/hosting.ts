@@ -34,7 +34,7 @@ import { PodFiles } from './pod-files.ts';
 import { type PodHost, servePod } from './pod-service.ts';
 import { MESH_PORT, portEnvironment, publishPorts } from './ports.ts';
 import { type HostedPod, PodRegistry, podIdOf } from './registry.ts';
-import { isReady, pidsOf, statusOf } from './views.ts';
+import { endsOf, isReady, pidsOf, statusOf } from './views.ts';
 
 /** Time from start to serving, once the image is here. A slow machine starts a Node app in a few seconds. */
 const DEPLOY_TIMEOUT_MS = 30_000;
@@ -42,6 +42,8 @@ const DEPLOY_TIMEOUT_MS = 30_000;
 const PLAIN_IMAGE_AFTER_MS = 5_000;
 /** Exits before the first readiness that make a deployment failed. */
 const EXITS_MAX = 3;
+/** Of a pod that did not come up, for the host's log. */
+const LAST_LINES = 5;
 /** For a replica that was told to leave: hand over, finish calls, exit. */
 const LEAVE_GRACE_MS = 10_000;
 
@@ -119,10 +121,21 @@ export class Hosting implements LocalWorkloads {
 			await this.#serving(pod, signal);
 			logger.info('pod serves', { pod: pod.name, podId, ms: nowMs() - pod.createdAtMs });
 		} catch (error) {
-			logger.warn('pod did not come up', { pod: pod.name, podId, error });
+			// The pod's own log goes with it.
+			logger.warn('pod did not come up', { pod: pod.name, podId, error, lastLines: await this.#lastLines(podId) });
 			await this.#remove(pod, 'deployment failed');
 			throw error;
 		}
+	}
+
+	async #lastLines(podId: string): Promise<string[]> {
+		const lines: string[] = [];
+		try {
+			for await (const { line } of this.#options.runtime.logs(podId, { tail: LAST_LINES })) lines.push(line);
+		} catch {
+			// It never had a container.
+		}
+		return lines;
 	}
 
 	/** Takes back the pods that a former hostd of this state folder started; removes those it knows nothing of. */
@@ -365,7 +378,7 @@ export class Hosting implements LocalWorkloads {
 				const known = pod.embedsSdk || isPlain;
 				if (pod.leaving !== '') fail('unavailable', `the replica left: ${pod.leaving}`);
 				else if (managed?.phase === 'Failed' || (managed?.restarts ?? 0) >= EXITS_MAX) {
-					fail('unavailable', `its container keeps exiting: ${managed?.reason ?? ''}`);
+					fail('unavailable', `it keeps ending: ${endsOf(managed)}; its last lines are in the host's log`);
 				} else if (known && isReady(pod, managed)) settle(resolve);
 			};
 			const timeout = setTimeout(() => {
@@ -374,7 +387,9 @@ export class Hosting implements LocalWorkloads {
 						? 'did not join its workload'
 						: 'is not ready'
 					: 'does not run';
-				fail('deadline', `the pod ${state} after ${DEPLOY_TIMEOUT_MS / 1000} s`);
+				const ends = endsOf(pods.get(pod.podId));
+				const why = ends === '' ? '' : `: ${ends}; its last lines are in the host's log`;
+				fail('deadline', `the pod ${state} after ${DEPLOY_TIMEOUT_MS / 1000} s${why}`);
 			}, DEPLOY_TIMEOUT_MS);
 			const plain = setTimeout(() => {
 				isPlain = true;

@@ -53,6 +53,16 @@ export function statusOf(
 	};
 }
 
+/** How its containers ended, for whoever asks why it does not run; empty when none has. */
+export function endsOf(managed: PodReport | undefined): string {
+	const ends = (managed?.containers ?? []).flatMap(({ name, state }) =>
+		state.state === 'exited' ? [`container ${name} ended with ${state.exitCode} (${state.reason})`] : [],
+	);
+	const restarts = managed?.restarts ?? 0;
+	if (restarts > 0) ends.push(`${restarts} restart${restarts === 1 ? '' : 's'}`);
+	return ends.join(', ');
+}
+
 /** Processes that run now. */
 export function pidsOf(managed: PodReport | undefined): number[] {
 	return (managed?.containers ?? []).flatMap(({ state }) => (state.state === 'running' ? [state.pid] : []));
