@@ -45,8 +45,12 @@ const counting: Machine<{ count: number }, typeof anyBytes, number> = {
 	command: anyBytes,
 	init: () => ({ count: 0 }),
 	apply: (state) => ++state.count,
-	snapshot: ({ count }) => Uint8Array.of(count),
-	restore: async () => ({ count: 0 }),
+	snapshot: ({ count }) => Buffer.from(String(count)),
+	restore: async (bytes) => {
+		let text = '';
+		for await (const part of bytes) text += Buffer.from(part).toString();
+		return { count: Number(text) };
+	},
 };
 
 interface Row {

@@ -1,6 +1,6 @@
 /** What disks do to a real kv-store, and how soon a replica without a majority says so. */
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -159,6 +159,50 @@ describe('kv-store in trouble', function () {
 			for (let i = 0; i < 20; i++) expect(await get(victim.url, `key/${i}`, '?stale=true')).to.equal(`value ${i}`);
 			expect((await put(victim.url, 'key/5', 'again')).status).to.equal(200);
 		});
+	});
+
+	it('brings a replica by snapshot up to date that was away, or that lost its disk, while the log was compacted', async () => {
+		cluster = await startCluster(3, { args: ['--snapshot-after', '16'] });
+		await cluster.ready(READY_MS);
+		const [late, writer] = cluster.replicas as [ClusterReplica, ClusterReplica];
+		const value = (i: number): string => `${i}`.repeat(500);
+		const write = async (from: number, to: number): Promise<void> => {
+			for (let i = from; i < to; i++) expect((await put(writer.url, `key/${i % 70}`, value(i))).status).to.equal(200);
+		};
+		const hasAll = async (to: number): Promise<void> => {
+			expect(await get(late.url, `key/${(to - 1) % 70}`)).to.equal(value(to - 1));
+			for (let i = to - 70; i < to; i++) {
+				expect(await get(late.url, `key/${i % 70}`, '?stale=true')).to.equal(value(i));
+			}
+		};
+		await write(0, 5);
+		await late.kill();
+		await until(
+			READY_MS,
+			async () => (await put(writer.url, 'x', 'y')).status === 200,
+			() => writer.log(),
+		);
+		await write(5, 200);
+		expect(writer.log()).to.contain('raft snapshot taken');
+		late.start();
+		await cluster.ready(READY_MS);
+		await hasAll(200);
+		// All together, from their snapshots.
+		for (const replica of cluster.replicas) await replica.kill();
+		for (const replica of cluster.replicas) replica.start();
+		await cluster.ready(READY_MS);
+		await hasAll(200);
+		await late.kill();
+		await rm(late.dataDir, { recursive: true });
+		await until(
+			READY_MS,
+			async () => (await put(writer.url, 'x', 'z')).status === 200,
+			() => writer.log(),
+		);
+		await write(200, 300);
+		late.start();
+		await cluster.ready(READY_MS);
+		await hasAll(300);
 	});
 
 	describe('without a majority', () => {

@@ -130,6 +130,12 @@ export class RaftDriver {
 		return this.currentTerm;
 	}
 
+	/** A snapshot was taken here. Members who are just getting an older one need what follows that. */
+	compacted(snapshot: SnapshotMeta, compactIndex: number): void {
+		const kept = Math.min(compactIndex, this.transfers.oldestSending ?? compactIndex);
+		this.absorb({ type: 'compacted', snapshot, compactIndex: kept });
+	}
+
 	status(): RaftStatus {
 		return this.components.node.status();
 	}

@@ -181,7 +181,7 @@ class RaftGroup<S, C extends StandardSchemaV1, R> implements Group<S, StandardSc
 				describe: () => this.describe(),
 				capture: () => this.replica.snapshot(),
 				restore: (snapshot, content) => this.restore(snapshot, content),
-				compacted: (snapshot, compactIndex) => this.driver.absorb({ type: 'compacted', snapshot, compactIndex }),
+				compacted: (snapshot, compactIndex) => this.driver.compacted(snapshot, compactIndex),
 			},
 			logger,
 			config.snapshotAfterBytes,

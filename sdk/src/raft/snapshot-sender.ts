@@ -92,6 +92,12 @@ export class SnapshotSender {
 		}
 	}
 
+	/** Of the snapshots under way; undefined when there are none. */
+	get oldestIndex(): number | undefined {
+		const indices = [...this.transfers.values()].map(({ name }) => name.index);
+		return indices.length === 0 ? undefined : Math.min(...indices);
+	}
+
 	/** Leadership is gone: the next leader sends its own. */
 	stopAll(): void {
 		for (const to of [...this.transfers.keys()]) this.drop(to);

@@ -48,6 +48,11 @@ export class SnapshotTransfers {
 		void this.sender.start(to, snapshot.index, term);
 	}
 
+	/** Receivers go on from here when they have theirs: what follows must still be in the log then. */
+	get oldestSending(): number | undefined {
+		return this.sender.oldestIndex;
+	}
+
 	/** False for a frame that is none of ours. */
 	receive(from: MemberId, frame: Frame): boolean {
 		if (frame.kind === 'snapshot-chunk') this.receiver.chunk(from, frame);
