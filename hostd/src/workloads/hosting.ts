@@ -155,6 +155,8 @@ export class Hosting implements LocalWorkloads {
 			const { award, bundle, createdAtMs, name } = file;
 			const opened = openBundle(bundle, nowMs());
 			const pod = this.#register({ podId, award, opened, name, ports, createdAtMs });
+			// Until its replica dials again, its probes speak for it.
+			pod.isPlain = true;
 			const claim = { wid: award.wid, resources: requirementsOf(opened.manifest).resources, hostPorts: [] };
 			const key = podKey(award.wid, award.slot, award.gen);
 			resources.adopt(key, claim);
@@ -289,6 +291,7 @@ export class Hosting implements LocalWorkloads {
 			bundle: opened,
 			announced: undefined,
 			embedsSdk: false,
+			isPlain: false,
 			leaving: '',
 			listeners: new Set(),
 		};
@@ -363,7 +366,6 @@ export class Hosting implements LocalWorkloads {
 	#serving(pod: HostedPod, signal: AbortSignal): Promise<void> {
 		const { pods } = this.#options;
 		return new Promise((resolve, reject) => {
-			let isPlain = false;
 			const settle = (finish: () => void): void => {
 				this.#waiters.delete(look);
 				clearTimeout(timeout);
@@ -375,11 +377,10 @@ export class Hosting implements LocalWorkloads {
 			const abort = (): void => fail('cancelled', 'the deployment was cancelled');
 			const look = (): void => {
 				const managed = pods.get(pod.podId);
-				const known = pod.embedsSdk || isPlain;
 				if (pod.leaving !== '') fail('unavailable', `the replica left: ${pod.leaving}`);
 				else if (managed?.phase === 'Failed' || (managed?.restarts ?? 0) >= EXITS_MAX) {
 					fail('unavailable', `it keeps ending: ${endsOf(managed)}; its last lines are in the host's log`);
-				} else if (known && isReady(pod, managed)) settle(resolve);
+				} else if (isReady(pod, managed)) settle(resolve);
 			};
 			const timeout = setTimeout(() => {
 				const state = pod.embedsSdk
@@ -392,7 +393,7 @@ export class Hosting implements LocalWorkloads {
 				fail('deadline', `the pod ${state} after ${DEPLOY_TIMEOUT_MS / 1000} s${why}`);
 			}, DEPLOY_TIMEOUT_MS);
 			const plain = setTimeout(() => {
-				isPlain = true;
+				pod.isPlain = true;
 				look();
 			}, PLAIN_IMAGE_AFTER_MS);
 			signal.addEventListener('abort', abort, { once: true });

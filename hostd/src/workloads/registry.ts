@@ -26,6 +26,8 @@ export interface HostedPod {
 	announced: Announcement | undefined;
 	/** Has asked its socket for anything: it embeds the SDK. */
 	embedsSdk: boolean;
+	/** Has not, for as long as a replica could need to: the container knows nothing of us. */
+	isPlain: boolean;
 	/** Why it is going away; empty while it is wanted. */
 	leaving: string;
 	readonly listeners: Set<(event: PodEvent) => void>;

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import type { PodReport } from '../pods/index.ts';
-import { endsOf } from './views.ts';
+import type { HostedPod } from './registry.ts';
+import { endsOf, isReady } from './views.ts';
 
 function report(containers: PodReport['containers'], restarts: number): PodReport {
 	return {
@@ -9,6 +10,24 @@ function report(containers: PodReport['containers'], restarts: number): PodRepor
 		...{ startedAtMs: undefined, ports: [], addresses: [], containers },
 	};
 }
+
+describe('readiness of a pod', () => {
+	const runs = { ...report([], 0), isReady: true };
+	const pod = { leaving: '', embedsSdk: false, isPlain: false, announced: undefined } as unknown as HostedPod;
+	const announced = { replicaId: 'r', addresses: [], role: '', ready: true } as unknown as HostedPod['announced'];
+
+	it('waits for the replica to say so, or to be known as none', () => {
+		expect(isReady(pod, runs)).to.equal(false);
+		expect(isReady({ ...pod, isPlain: true }, runs)).to.equal(true);
+		expect(isReady({ ...pod, embedsSdk: true, isPlain: true }, runs)).to.equal(false);
+		expect(isReady({ ...pod, embedsSdk: true, announced }, runs)).to.equal(true);
+	});
+
+	it('ends with its probes and with its leaving', () => {
+		expect(isReady({ ...pod, isPlain: true }, { ...runs, isReady: false })).to.equal(false);
+		expect(isReady({ ...pod, embedsSdk: true, announced, leaving: 'deleted' }, runs)).to.equal(false);
+	});
+});
 
 describe('why a pod does not run', () => {
 	const image = 'example/web:1';

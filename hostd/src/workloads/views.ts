@@ -5,10 +5,13 @@ import type { PodReport } from '../pods/index.ts';
 import { MESH_PORT } from './ports.ts';
 import type { HostedPod } from './registry.ts';
 
-/** A replica is ready when its process runs, its probes pass, and, if it embeds the SDK, it says so itself. */
+/**
+ * A replica is ready when its process runs, its probes pass, and it says so itself; one of a plain image never will.
+ * Whoever sees a pod ready sees a deployment that has ended.
+ */
 export function isReady(pod: HostedPod, managed: PodReport | undefined): boolean {
 	if (pod.leaving !== '' || managed === undefined || !managed.isReady) return false;
-	return pod.embedsSdk ? pod.announced?.ready === true : true;
+	return pod.embedsSdk ? pod.announced?.ready === true : pod.isPlain;
 }
 
 export function statusOf(
