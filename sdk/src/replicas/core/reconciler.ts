@@ -207,7 +207,9 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 		for (let slot = 0; slot < want.replicas; slot++) {
 			const state = slotOf(slot);
 			if (held.has(slot)) {
-				if (live.some((r) => r.slot === slot && r.ready)) state.failures = 0;
+				// An elder that is ready says nothing about whether its successor finds a host.
+				const isAsWanted = (r: ObservedReplica): boolean => r.ready && r.manifestCid === want.manifestCid;
+				if (live.some((r) => r.slot === slot && isAsWanted(r))) state.failures = 0;
 				continue;
 			}
 			if (isDue(slot, nowMs)) found.push(nextGeneration(slot));

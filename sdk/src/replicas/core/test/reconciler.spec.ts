@@ -211,6 +211,23 @@ describe('reconciling: an update', () => {
 		expect(world.lose(2, 'superseded', 1)).to.deep.equal([tender([1, 2])]);
 	});
 
+	it('Deployment: a new version that no host takes is tried ever more seldom, while the old one serves', () => {
+		const world = new World(DEPLOYMENT, [replica(0), replica(1), replica(2)]);
+		const waitsMs: number[] = [];
+		let tenders = world.desire({ ...DEPLOYMENT, era: 2, manifestCid: 'm2' });
+		for (let i = 0; i < 6; i++) {
+			const [effect] = tenders;
+			if (effect?.type !== 'tender') throw new Error(`try ${i}: ${JSON.stringify(tenders)}`);
+			world.ended(effect.slots[0]?.slot ?? -1, false);
+			const fromMs = world.nowMs;
+			world.observe();
+			world.nowMs = world.core.nextDeadlineMs() ?? Number.NaN;
+			waitsMs.push(world.nowMs - fromMs);
+			tenders = [...world.core.step({ type: 'tick' }, world.nowMs)];
+		}
+		expect(waitsMs).to.deep.equal([500, 1_000, 2_000, 4_000, 8_000, 10_000]);
+	});
+
 	it('StatefulSet: highest ordinal first, drained before it is replaced, while all others are ready', () => {
 		const world = new World(STATEFUL, three());
 		const m2 = { manifestCid: 'm2' };
