@@ -44,8 +44,8 @@ const PLAIN_IMAGE_AFTER_MS = 5_000;
 const EXITS_MAX = 3;
 /** Of a pod that did not come up, for the host's log. */
 const LAST_LINES = 5;
-/** For a replica that was told to leave: hand over, finish calls, exit. */
-const LEAVE_GRACE_MS = 10_000;
+/** For a replica that was told to leave: find a successor, hand over, finish calls, exit. */
+const LEAVE_GRACE_MS = 40_000;
 
 export interface HostingOptions {
 	readonly config: HostConfig;

@@ -14,6 +14,7 @@ import {
 	type RecordCid,
 	type ReplicaCert,
 	type ServiceRecord,
+	type SlotGen,
 	type WorkloadId,
 } from '../wire/index.ts';
 import { type Advertisement, createAdvertisementReader, encodeAdvertisement, RECORD_TTL_MS } from './advertisement.ts';
@@ -38,6 +39,7 @@ export interface RecordChange {
 	readonly addresses?: readonly string[];
 	readonly services?: readonly string[];
 	readonly ready?: boolean;
+	readonly leaving?: boolean;
 	readonly left?: boolean;
 }
 
@@ -86,7 +88,7 @@ export class Directory {
 		this.#record = {
 			...{ wid, replicaId, slot, gen, incarnation, machineId, manifestCid, version },
 			...(zone === undefined ? {} : { zone }),
-			...{ addresses: [], services: [], ready: false, left: false, seq: 0, ts: 0, exp: 0 },
+			...{ addresses: [], services: [], ready: false, leaving: false, left: false, seq: 0, ts: 0, exp: 0 },
 		};
 		this.#advertisement = this.#sign({});
 		this.exchange = {
@@ -150,6 +152,8 @@ export class Directory {
 		this.#refresh = setInterval(() => this.publish({}), REFRESH_MS);
 	}
 
+	/** Of a displaced replica: whether a Raft group may still need its vote. Until its successor votes, it is let in. */
+	mayStillVote: (at: SlotGen) => boolean = () => false;
 	/** A member asks us to leave. */
 	onDrain: ((reason: string) => void) | undefined;
 	/** A member shares a charter. */
@@ -223,6 +227,7 @@ export class Directory {
 			addresses: [...(change.addresses ?? addresses())],
 			services: [...(change.services ?? this.#record.services)],
 			ready: change.ready ?? this.#record.ready,
+			leaving: change.leaving ?? this.#record.leaving,
 			left: change.left ?? this.#record.left,
 			seq: this.#record.seq + 1,
 			ts: nowMs,
@@ -249,7 +254,8 @@ export class Directory {
 			);
 		}
 		const newestGen = this.#views.get(cert.wid)?.generations().get(cert.slot) ?? 0;
-		if (isMember && this.#options.displace === 'at-once' && cert.gen < newestGen) {
+		const isDisplaced = isMember && this.#options.displace === 'at-once' && cert.gen < newestGen;
+		if (isDisplaced && !this.mayStillVote(cert)) {
 			throw new MeshError(
 				'conflict',
 				`slot ${cert.slot} has been given to generation ${newestGen}; this is ${cert.gen}`,

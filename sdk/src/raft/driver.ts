@@ -65,7 +65,9 @@ interface Write {
 	state: 'waiting' | 'writing' | 'durable';
 }
 
+/** A full disk is asked again after the first, then twice as long, up to the second: to ask costs writes. */
 const DISK_RETRY_MS = 250;
+const DISK_RETRY_MS_MAX = 1000;
 
 export class RaftDriver {
 	private readonly components: DriverComponents;
@@ -81,6 +83,7 @@ export class RaftDriver {
 	private isScheduled = false;
 	private isFull = false;
 	private retryTimer: Disposable | undefined;
+	private retryMs = DISK_RETRY_MS;
 	private alarm: { readonly atMs: number; readonly timer: Disposable } | undefined;
 	private hintTimer: Disposable | undefined;
 	private oldestWriteMs: number | undefined;
@@ -338,6 +341,7 @@ export class RaftDriver {
 		if (this.stopped) return;
 		if (this.isFull) {
 			this.isFull = false;
+			this.retryMs = DISK_RETRY_MS;
 			this.components.logger.info('raft log has room again');
 			this.components.listener.onDisk(false);
 			this.writeWaiting();
@@ -371,8 +375,9 @@ export class RaftDriver {
 			this.components.listener.onDisk(true);
 			this.handOver('its disk is full');
 		}
-		this.retryTimer ??= this.components.clock.after(DISK_RETRY_MS, () => {
+		this.retryTimer ??= this.components.clock.after(this.retryMs, () => {
 			this.retryTimer = undefined;
+			this.retryMs = Math.min(2 * this.retryMs, DISK_RETRY_MS_MAX);
 			// Nobody may have been there to take over the first time.
 			this.handOver('its disk is full');
 			this.writeWaiting();

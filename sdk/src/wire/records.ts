@@ -206,6 +206,8 @@ export const serviceRecordSchema = v.strictObject({
 	/** The manifest this replica was started from: a rolling update replaces those that differ from the charter's. */
 	manifestCid: cidSchema,
 	ready: v.boolean(),
+	/** Asked to go by its host; it serves until a successor holds its slot. */
+	leaving: v.boolean(),
 	/** The replica has left; nobody should look for it. */
 	left: v.boolean(),
 	/** Grows with each record of this replica; the highest wins. */

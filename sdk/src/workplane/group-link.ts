@@ -1,7 +1,7 @@
 /** Raft's messages over the sessions between replicas: a channel per group. Who sent them is what its certificate says. */
 import type { Directory } from '../discovery/index.ts';
 import type { GroupLink } from '../raft/link.ts';
-import { type ReplicaId, raftMemberId, slotOfMember } from '../wire/index.ts';
+import { type ReplicaCert, type ReplicaId, raftMemberId, slotOfMember } from '../wire/index.ts';
 
 export function sessionLink(directory: Directory, group: string): GroupLink {
 	const { node, own } = directory;
@@ -13,10 +13,12 @@ export function sessionLink(directory: Directory, group: string): GroupLink {
 		const known = peers.get(member);
 		if (known !== undefined && node.get(known) !== undefined) return known;
 		const { slot, gen } = slotOfMember(member);
-		let best: { replicaId: ReplicaId; incarnation: number } | undefined;
-		for (const { record } of own.live()) {
-			if (record.slot !== slot || record.gen !== gen) continue;
-			if (best === undefined || record.incarnation > best.incarnation) best = record;
+		let best: ReplicaCert | undefined;
+		// Not only the live: one that is displaced votes until its successor does.
+		for (const { principal } of node.sessions()) {
+			const { cert, isMember } = principal;
+			if (!isMember || cert.slot !== slot || cert.gen !== gen) continue;
+			if (best === undefined || cert.incarnation > best.incarnation) best = cert;
 		}
 		if (best === undefined) peers.delete(member);
 		else peers.set(member, best.replicaId);

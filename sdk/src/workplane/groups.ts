@@ -7,14 +7,17 @@ import { MeshError } from '../errors.ts';
 import type { GroupSettings } from '../raft/config.ts';
 import { openGroup } from '../raft/group.ts';
 import type { Group, GroupRole, Machine, MemberIdentity } from '../raft/group.types.ts';
-import { type MachineId, type ReplicaId, raftMemberId, slotOfMember } from '../wire/index.ts';
+import { type MachineId, type ReplicaId, raftMemberId, type SlotGen, slotOfMember } from '../wire/index.ts';
 import { sessionLink } from './group-link.ts';
 import { type MembersCommand, type MembersResult, type MembersState, membersMachine } from './members-machine.ts';
 import { fileStores, type GroupStores } from './stores.ts';
+import { within } from './within.ts';
 import type { LiveWorkplane } from './workplane.ts';
 
 const MEMBERS = 'members';
 const HAND_OVER_MS = 1000;
+/** For a successor that was admitted to start, catch up, and be voted in. */
+const SUCCESSION_MS = 15_000;
 /** Exit code of a replica that must be replaced, not started again: its state is gone or cannot be trusted. */
 export const EXIT_LOST_STATE = 75;
 
@@ -102,11 +105,44 @@ export class Groups {
 		}
 	}
 
-	/** Leadership to others, while they can still hear of it. */
+	/** Whether it is a voter of a group here. A newcomer that has not heard yet who votes takes everybody for one. */
+	mayStillVote({ slot, gen }: SlotGen): boolean {
+		if (this.#open.length === 0) return true;
+		const id = raftMemberId(slot, gen);
+		return this.#open.some(
+			({ confState: { voters, votersOutgoing } }) =>
+				voters.length === 0 || voters.includes(id) || votersOutgoing.includes(id),
+		);
+	}
+
+	/**
+	 * Goes without taking a majority along: votes until its successor does, if it has one, and hands leadership on while
+	 * the others can still hear of it.
+	 */
 	async leave(): Promise<void> {
+		const { context, directory } = this.#options.workplane.parts;
+		const hasSuccessor = (directory.own.generations().get(context.slot) ?? 0) > context.gen;
+		if (hasSuccessor) await within(SUCCESSION_MS, this.#votedOut());
 		const leading = this.#open.filter(({ role, confState }) => role === 'leader' && confState.voters.length > 1);
-		const limit = new Promise<void>((resolve) => setTimeout(resolve, HAND_OVER_MS).unref());
-		await Promise.race([Promise.allSettled(leading.map((group) => group.transferLeadership())), limit]);
+		await within(HAND_OVER_MS, Promise.allSettled(leading.map((group) => group.transferLeadership())));
+	}
+
+	/** Resolves when this replica votes in no group any more. */
+	#votedOut(): Promise<void> {
+		const { slot, gen } = this.#options.workplane.parts.context;
+		const id = raftMemberId(slot, gen);
+		return new Promise((resolve) => {
+			const look = (): void => {
+				const votes = this.#open.some(
+					({ confState: { voters, votersOutgoing } }) => voters.includes(id) || votersOutgoing.includes(id),
+				);
+				if (votes) return;
+				for (const listening of listeners) listening[Symbol.dispose]();
+				resolve();
+			};
+			const listeners = this.#open.map((group) => group.onEvent(look));
+			look();
+		});
 	}
 
 	async close(): Promise<void> {

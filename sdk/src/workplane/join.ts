@@ -16,7 +16,8 @@ import type { PodHost } from './host.ts';
 import type { GroupStores } from './stores.ts';
 import { superviseReplica } from './supervise.ts';
 import type { JoinOptions } from './types.ts';
-import { LiveWorkplane, within } from './workplane.ts';
+import { within } from './within.ts';
+import { LiveWorkplane } from './workplane.ts';
 
 /** Framed calls between replicas and their callers, one stream per pair. */
 const RPC_PROTOCOL = '/beemesh/w/rpc/1';

@@ -16,6 +16,8 @@ import type { LiveWorkplane } from './workplane.ts';
 
 const PUT_MS = 4000;
 const EVENTS_AGAIN_MS = 500;
+/** Time for a successor to be placed, to start, to catch up and to be voted in, several slots of a host in turn. */
+const SUCCESSOR_MS = 20_000;
 
 export interface Supervisor {
 	/** Takes part in the members group of a stateful workload in a pod. In `dev` mode the first group opens it. */
@@ -35,6 +37,16 @@ export function superviseReplica(
 	const abort = new AbortController();
 
 	const leave = (reason: string): void => void workplane.depart(reason).then(() => exit?.(0));
+	/** Our host wants us gone: we serve until a successor holds our slot, or whoever is responsible finds none. */
+	const retreat = (reason: string): void => {
+		if (!host.canPlace || workplane.state === 'joining') return leave(reason);
+		if (directory.record.leaving || workplane.signal.aborted) return;
+		log.info('looking for a successor before leaving', { reason });
+		directory.publish({ leaving: true });
+		observe();
+		const timer = setTimeout(() => leave(reason), SUCCESSOR_MS);
+		abort.signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+	};
 	/** Not for good as far as we know: the host starts us again, or the others replace us. */
 	const fail = (error: MeshError): void => {
 		workplane.warn(error);
@@ -52,7 +64,10 @@ export function superviseReplica(
 				onChange: () => observe(),
 			})
 		: undefined;
-	if (groups !== undefined) workplane.useGroups(groups);
+	if (groups !== undefined) {
+		workplane.useGroups(groups);
+		directory.mayStillVote = (at) => groups.mayStillVote(at);
+	}
 
 	const drain = (replica: ReplicaId, reason: string): void => {
 		if (replica === self) return leave(reason);
@@ -140,7 +155,7 @@ export function superviseReplica(
 			try {
 				for await (const event of host.calls.events({}, { signal: abort.signal })) {
 					if (event.type === 'charter') takeCharter(event.charter, event.manifest);
-					else leave(event.reason);
+					else retreat(event.reason);
 				}
 			} catch (error) {
 				if (!isMeshError(error)) throw error;
@@ -187,8 +202,8 @@ export function superviseReplica(
 
 function liveReplicas(own: WorkloadView): LiveReplica[] {
 	return own.live().map(({ record }) => {
-		const { replicaId, slot, gen, manifestCid, ready, machineId, addresses } = record;
-		return { replicaId, slot, gen, manifestCid, ready, machineId, addresses };
+		const { replicaId, slot, gen, manifestCid, ready, leaving, machineId, addresses } = record;
+		return { replicaId, slot, gen, manifestCid, ready, leaving, machineId, addresses };
 	});
 }
 

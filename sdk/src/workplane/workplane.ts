@@ -35,6 +35,7 @@ import type {
 	Server,
 	WorkplaneState,
 } from './types.ts';
+import { within } from './within.ts';
 
 const GRACE_MS = 10_000;
 const FAREWELL_MS = 1000;
@@ -468,17 +469,4 @@ export class LiveWorkplane implements Workplane {
 /** As a promise, also when it throws at once: the host may be away. */
 async function tryTo<T>(work: () => Promise<T>): Promise<T> {
 	return work();
-}
-
-/** Waits for the work, but no longer than this. */
-export async function within(limitMs: number, work: Promise<unknown>): Promise<void> {
-	let timer: NodeJS.Timeout | undefined;
-	const limit = new Promise<void>((resolve) => {
-		timer = setTimeout(resolve, limitMs);
-	});
-	try {
-		await Promise.race([work.catch(() => undefined), limit]);
-	} finally {
-		clearTimeout(timer);
-	}
 }

@@ -233,6 +233,31 @@ describe('Raft group: snapshots', function () {
 		expect(await logOf(1)).to.deep.equal(upTo(100));
 	});
 
+	it('takes no part of a snapshot whose bytes are not what their sum says', async () => {
+		start();
+		await cluster.startAll(three);
+		const leader = await cluster.elected();
+		const [late] = others(leader.selfId) as [MemberId];
+		await adds(leader, 1, 5);
+		await caughtUp(late);
+		cluster.network.split([], [late]);
+		await adds(leader, 6, 100);
+		let garbled = 0;
+		cluster.network.filter = (from, to, bytes) => {
+			if (to !== late || bytes[0] !== CHUNK_FRAME || garbled >= 3) return true;
+			const bad = bytes.slice();
+			bad[bad.length - 60] = (bad[bad.length - 60] as number) ^ 1;
+			garbled++;
+			cluster.clock.after(1, () => cluster.network.inject(from, to, bad));
+			return false;
+		};
+		cluster.network.heal();
+		await caughtUp(late);
+		expect(garbled).to.equal(3);
+		expect(await logOf(late)).to.deep.equal(upTo(100));
+		expect(cluster.events.filter(({ event }) => event.type === 'failed')).to.deep.equal([]);
+	});
+
 	describe('under crashes, partitions, loss and membership changes', () => {
 		for (const seed of upTo(20)) {
 			it(`loses nothing, applies nothing twice, and ends in one state (seed ${seed})`, async () => {

@@ -77,6 +77,19 @@ describe('Raft group in trouble', () => {
 		for (const id of three) expect(cluster.group(id).role).to.equal(id === leader.selfId ? 'leader' : 'follower');
 	});
 
+	it('a log that holds an entry knows what was committed when it came: else a restart could fall back to older members', async () => {
+		await cluster.startAll(three);
+		const leader = await cluster.elected();
+		for (let add = 1; add <= 20; add++) {
+			const committed = Number(leader.commitIndex);
+			await cluster.run(leader.propose({ add }));
+			for (const id of three) {
+				const { index, hardState } = cluster.medium(id).state;
+				if (index.lastIndex > committed) expect(hardState?.commit, `member ${id}`).to.be.at.least(committed);
+			}
+		}
+	});
+
 	describe('restarts around membership changes', () => {
 		const membersOf = ({ voters, votersOutgoing, learners, learnersNext }: ConfState): string =>
 			JSON.stringify([voters, votersOutgoing, learners, learnersNext]);

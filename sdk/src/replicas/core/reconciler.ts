@@ -2,8 +2,8 @@
  * Desired against observed: what the responsible replica asks for so that a workload has the replicas its charter
  * names, each slot once, of the chartered manifest. Quiet: events in, effects out; the driver tenders and drains.
  *
- * A stateless slot is replaced before its old replica leaves (the newer displaces the older once it is ready); a
- * stateful one is drained first, highest ordinal first, one at a time, and only while every other slot is ready.
+ * A replica that is outdated, or has to leave its host, is replaced before it goes: the newer displaces the older, when
+ * it is ready (stateless) or voted in (stateful). One at a time, highest slot first, while every other slot is ready.
  */
 import type { ReplicaId, SlotGen, WorkloadKind } from '../../wire/index.ts';
 
@@ -21,6 +21,8 @@ export interface ObservedReplica {
 	readonly gen: number;
 	readonly manifestCid: string;
 	readonly ready: boolean;
+	/** Its host wants it gone: it stays until a successor holds its slot. */
+	readonly leaving: boolean;
 }
 
 /** How the slot was lost: after a farewell nobody waits, after mere silence longest. */
@@ -44,7 +46,7 @@ export type ReconcilerInput =
 
 export type ReconcilerEffect =
 	| { readonly type: 'tender'; readonly slots: readonly SlotGen[] }
-	| { readonly type: 'drain'; readonly replica: ObservedReplica; readonly reason: 'scaled-down' | 'outdated' };
+	| { readonly type: 'drain'; readonly replica: ObservedReplica; readonly reason: 'scaled-down' | 'nowhere-to-go' };
 
 export interface ReconcilerConfig {
 	/** Wait before a lost slot is tendered: what merely lost its connection may come back. Default 300. */
@@ -76,9 +78,12 @@ export const RECONCILER_DEFAULTS: ReconcilerConfig = {
 interface Slot {
 	/** Tendered and not ended yet. */
 	inFlight: boolean;
+	tenderedGen: number;
 	/** Not to be tendered before. */
 	notBeforeMs: number;
 	failures: number;
+	/** Deployed, and not met yet: it is on its way until `notBeforeMs`. */
+	awaitedGen: number | undefined;
 }
 
 export interface Reconciler {
@@ -94,6 +99,7 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 	/** Slots that we have seen a replica of. */
 	const met = new Set<number>();
 	const drains = new Map<ReplicaId, number>();
+	const stranded = new Set<ReplicaId>();
 	let desired: Desired | undefined;
 	/** Replicas that the charter asked for when we started: the rest are new wishes and need no settling. */
 	let replicasAtStart: number | undefined;
@@ -115,6 +121,7 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 			case 'observed':
 				live = input.live;
 				for (const { slot } of live) met.add(slot);
+				for (const id of stranded) if (!live.some((r) => r.replicaId === id && r.leaving)) stranded.delete(id);
 				generations = input.generations;
 				isChangingMembers = input.isChangingMembers;
 				break;
@@ -143,7 +150,12 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 		if (deployed) {
 			// It has been admitted; until its session is up it does not count as lost again.
 			state.notBeforeMs = nowMs + config.graceSilentMs;
+			state.awaitedGen = state.tenderedGen;
 			return;
+		}
+		// Its host goes, and no other takes the slot: it is the same for all that are leaving.
+		if (live.some((r) => r.slot === slot && r.leaving)) {
+			for (const { replicaId, leaving } of live) if (leaving) stranded.add(replicaId);
 		}
 		const backoffMs = Math.min(config.backoffMaxMs, config.backoffMinMs * 2 ** state.failures);
 		state.failures++;
@@ -164,15 +176,9 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 	function decideStateless(want: Desired, nowMs: number): ReconcilerEffect[] {
 		const effects: ReconcilerEffect[] = [];
 		const tenders = missing(want, nowMs);
-		if (tenders.length === 0 && isSettled(want)) {
-			const isReplaced = (r: ObservedReplica) => live.some((o) => o.slot === r.slot && o.gen > r.gen);
-			const old = live.some(isReplaced)
-				? undefined
-				: highest(live.filter((r) => r.slot < want.replicas && r.manifestCid !== want.manifestCid));
-			// Surge of one: the next generation first, which displaces the old one when it is ready.
-			if (old !== undefined && isDue(old.slot, nowMs)) tenders.push(nextGeneration(old.slot));
-		}
+		if (tenders.length === 0) tenders.push(...successor(want, nowMs));
 		pushTender(effects, tenders);
+		sendAway(effects, want, nowMs);
 		for (const replica of live.filter((r) => r.slot >= want.replicas).sort((a, b) => b.slot - a.slot)) {
 			pushDrain(effects, replica, 'scaled-down', nowMs);
 		}
@@ -188,16 +194,32 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 			const below = readySlots().filter((slot) => slot < firstNew.slot).length;
 			tenders = tenders.filter((t) => t.gen > 1 || (t === firstNew && below === firstNew.slot));
 		}
-		pushTender(effects, tenders);
-		if (tenders.length > 0 || drains.size > 0) return effects;
 		const excess = highest(live.filter((r) => r.slot >= want.replicas));
-		if (excess !== undefined) {
-			if (isSettled(want)) pushDrain(effects, excess, 'scaled-down', nowMs);
-			return effects;
-		}
-		const old = highest(live.filter((r) => r.manifestCid !== want.manifestCid));
-		if (old !== undefined && isSettled(want)) pushDrain(effects, old, 'outdated', nowMs);
+		if (tenders.length === 0 && drains.size === 0 && excess === undefined) tenders.push(...successor(want, nowMs));
+		pushTender(effects, tenders);
+		sendAway(effects, want, nowMs);
+		if (tenders.length > 0 || drains.size > 0 || excess === undefined) return effects;
+		if (isSettled(want, nowMs)) pushDrain(effects, excess, 'scaled-down', nowMs);
 		return effects;
+	}
+
+	/** Surge of one: the next generation of a slot whose replica is to go, if every other slot is well. */
+	function successor(want: Desired, nowMs: number): SlotGen[] {
+		const isReplaced = (r: ObservedReplica) => live.some((o) => o.slot === r.slot && o.gen > r.gen);
+		if (!isSettled(want, nowMs) || live.some(isReplaced)) return [];
+		const inPlace = live.filter((r) => r.slot < want.replicas && !stranded.has(r.replicaId));
+		const old =
+			highest(inPlace.filter((r) => r.leaving)) ?? highest(inPlace.filter((r) => r.manifestCid !== want.manifestCid));
+		return old !== undefined && isDue(old.slot, nowMs) ? [nextGeneration(old.slot)] : [];
+	}
+
+	/** Those who have to go, and for whom no host was found: nobody waits for what will not come. */
+	function sendAway(effects: ReconcilerEffect[], want: Desired, nowMs: number): void {
+		for (const replica of live) {
+			if (replica.slot < want.replicas && stranded.has(replica.replicaId)) {
+				pushDrain(effects, replica, 'nowhere-to-go', nowMs);
+			}
+		}
 	}
 
 	/** Slots without a replica whose waiting time is over; sets the deadline for the others. */
@@ -233,9 +255,15 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 	}
 
 	/** Every slot has a ready replica and nothing is under way. */
-	function isSettled(want: Desired): boolean {
-		for (const state of slots.values()) if (state.inFlight) return false;
+	function isSettled(want: Desired, nowMs: number): boolean {
 		if (isChangingMembers) return false;
+		for (const [slot, state] of slots) {
+			if (state.inFlight) return false;
+			const { awaitedGen = 0, notBeforeMs } = state;
+			if (nowMs >= notBeforeMs || live.some((r) => r.slot === slot && r.gen >= awaitedGen)) continue;
+			wakeAt(notBeforeMs);
+			return false;
+		}
 		return new Set(readySlots().filter((slot) => slot < want.replicas)).size === want.replicas;
 	}
 
@@ -249,14 +277,14 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 
 	function pushTender(effects: ReconcilerEffect[], tenders: readonly SlotGen[]): void {
 		if (tenders.length === 0) return;
-		for (const { slot } of tenders) slotOf(slot).inFlight = true;
+		for (const { slot, gen } of tenders) Object.assign(slotOf(slot), { inFlight: true, tenderedGen: gen });
 		effects.push({ type: 'tender', slots: tenders });
 	}
 
 	function pushDrain(
 		effects: ReconcilerEffect[],
 		replica: ObservedReplica,
-		reason: 'scaled-down' | 'outdated',
+		reason: 'scaled-down' | 'nowhere-to-go',
 		nowMs: number,
 	): void {
 		if (drains.has(replica.replicaId)) return;
@@ -267,7 +295,11 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 
 	function slotOf(slot: number): Slot {
 		let state = slots.get(slot);
-		if (state === undefined) slots.set(slot, (state = { inFlight: false, notBeforeMs: 0, failures: 0 }));
+		if (state === undefined)
+			slots.set(
+				slot,
+				(state = { inFlight: false, tenderedGen: 0, notBeforeMs: 0, failures: 0, awaitedGen: undefined }),
+			);
 		return state;
 	}
 

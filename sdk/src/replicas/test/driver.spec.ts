@@ -160,7 +160,7 @@ describe('healing through the host', () => {
 	): Promise<readonly AdmitRequest['answer'][]> {
 		const replica = (slot: number): LiveReplica => ({
 			replicaId: `replica-${slot}` as ReplicaId,
-			...{ slot, gen: 1, manifestCid: host.bundle.charter.body.manifestCid, ready: true },
+			...{ slot, gen: 1, manifestCid: host.bundle.charter.body.manifestCid, ready: true, leaving: false },
 			machineId: `machine-${slot}` as MachineId,
 			addresses: [`/memory/${slot}`],
 		});

@@ -17,6 +17,8 @@ const say = (message: Record<string, unknown>): void => void process.stdout.writ
 const wp = await joinWorkplane({ dev: mesh, workload, ...(data === '' ? {} : { data }) });
 await wp.serve(Echo, { echo: (text) => ({ text, slot: wp.self.slot, pid: process.pid }) });
 wp.on('member', ({ type, replica }) => say({ event: type, slot: replica.slot, peer: replica.peer }));
+// Those met while joining; from here on the events tell.
+for (const { slot, peer } of wp.replicas()) if (peer !== wp.self.peer) say({ event: 'added', slot, peer });
 say({ event: 'joined', slot: wp.self.slot, gen: wp.self.gen, peer: wp.self.peer });
 
 for await (const line of createInterface({ input: process.stdin })) {

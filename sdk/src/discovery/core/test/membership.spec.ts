@@ -20,6 +20,7 @@ function record(name: string, change: Partial<ServiceRecord> = {}): ServiceRecor
 		version: '0.0.0',
 		manifestCid: 'manifest-1' as RecordCid,
 		ready: true,
+		leaving: false,
 		left: false,
 		seq: 1,
 		ts: 0,

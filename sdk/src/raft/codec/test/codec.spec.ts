@@ -47,6 +47,15 @@ const FRAMES: readonly Frame[] = [
 			{ id: 3, outcome: 'refused', reason: 'disk-full' },
 		],
 	},
+	{
+		kind: 'snapshot-chunk',
+		name: { index: 2 ** 40, bytes: 2 ** 33, sum: 0xfedc_ba98 },
+		term: 7,
+		offset: 2 ** 32,
+		data: new Uint8Array([1, 2, 3]),
+	},
+	{ kind: 'snapshot-ack', name: { index: 1, bytes: 2, sum: 3 }, offset: 2, isRefused: false },
+	{ kind: 'snapshot-ack', name: { index: 1, bytes: 2, sum: 3 }, offset: 0, isRefused: true },
 ];
 
 describe('messages as bytes', () => {

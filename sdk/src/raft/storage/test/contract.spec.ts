@@ -255,5 +255,68 @@ for (const { name, make, breaks } of CASES) {
 				expect(isMeshError(error, 'internal')).to.equal(true);
 			}
 		});
+
+		describe('snapshots', () => {
+			const parts = [Buffer.from('one'), Buffer.alloc(5000, 7), Buffer.from('three')];
+			const write = async (index: number): Promise<void> => {
+				const writer = await store.snapshots.create();
+				for (const part of parts) await writer.write(part);
+				await writer.commit(index);
+			};
+			const read = async (index: number): Promise<string | undefined> => {
+				const reader = await store.snapshots.open(index);
+				const bytes = reader && (await reader.read(0, reader.bytes));
+				await reader?.close();
+				return bytes && Buffer.from(bytes).toString();
+			};
+
+			it('are found by their index once they are whole, also after a restart', async () => {
+				await store.recover();
+				expect(await read(5)).to.equal(undefined);
+				const writer = await store.snapshots.create();
+				await writer.write(Buffer.from('half'));
+				expect(await read(5)).to.equal(undefined);
+				await writer.abandon();
+				await write(5);
+				await reopen();
+				expect(await read(5)).to.equal(Buffer.concat(parts).toString());
+				const reader = await store.snapshots.open(5);
+				expect(Buffer.from((await reader?.read(1, 4)) ?? []).toString()).to.equal('ne\u0007\u0007');
+				await reader?.close();
+			});
+
+			it('go when newer ones are there, and a reader that is at it still reads to its end', async () => {
+				await store.recover();
+				for (const index of [5, 9, 12]) await write(index);
+				const reader = await store.snapshots.open(5);
+				await store.snapshots.removeBefore(9);
+				expect([await read(5), (await read(9))?.length, (await read(12))?.length]).to.deep.equal([
+					undefined,
+					5008,
+					5008,
+				]);
+				expect(await reader?.read(0, 3)).to.have.length(3);
+				await reader?.close();
+				await store.snapshots.keepOnly(9);
+				expect([await read(12), (await read(9))?.length]).to.deep.equal([undefined, 5008]);
+			});
+
+			if (breaks) {
+				it('find no room, leave nothing behind, and go on when there is some', async () => {
+					await store.recover();
+					harness.setFull(true);
+					const writer = await store.snapshots.create();
+					const error = await writer.write(Buffer.from('x')).then(
+						() => undefined,
+						(failed: unknown) => failed,
+					);
+					expect(isMeshError(error, 'disk_full')).to.equal(true);
+					await writer.abandon();
+					harness.setFull(false);
+					await write(3);
+					expect((await read(3))?.length).to.equal(5008);
+				});
+			}
+		});
 	});
 }

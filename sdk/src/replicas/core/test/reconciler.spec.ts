@@ -14,7 +14,8 @@ const DEPLOYMENT: Desired = { replicas: 3, manifestCid: 'm1', era: 1, kind: 'Dep
 const STATEFUL: Desired = { ...DEPLOYMENT, kind: 'StatefulSet' };
 
 function replica(slot: number, gen = 1, change: Partial<ObservedReplica> = {}): ObservedReplica {
-	return { replicaId: `replica-${slot}-${gen}` as ReplicaId, slot, gen, manifestCid: 'm1', ready: true, ...change };
+	const replicaId = `replica-${slot}-${gen}` as ReplicaId;
+	return { replicaId, slot, gen, manifestCid: 'm1', ready: true, leaving: false, ...change };
 }
 
 /** A workload whose pods the test starts and stops; remembers generations as membership does. */
@@ -228,16 +229,22 @@ describe('reconciling: an update', () => {
 		expect(waitsMs).to.deep.equal([500, 1_000, 2_000, 4_000, 8_000, 10_000]);
 	});
 
-	it('StatefulSet: highest ordinal first, drained before it is replaced, while all others are ready', () => {
+	it('StatefulSet: highest ordinal first, its successor before it goes, while all others are ready', () => {
 		const world = new World(STATEFUL, three());
 		const m2 = { manifestCid: 'm2' };
-		const first = world.desire({ ...STATEFUL, ...m2, era: 2 });
-		expect(first.map((e) => e.type === 'drain' && [e.replica.slot, e.reason])).to.deep.equal([[2, 'outdated']]);
-		expect(world.lose(2, 'left')).to.deep.equal([tender([2, 2])]);
-		world.ended(2, true);
+		expect(world.desire({ ...STATEFUL, ...m2, era: 2 })).to.deep.equal([tender([2, 2])]);
+		// Admitted, the successor displaces its elder at once, long before it is ready.
+		expect(world.lose(2, 'superseded')).to.deep.equal([]);
 		expect(world.add(replica(2, 2, { ...m2, ready: false }))).to.deep.equal([]);
-		const second = world.add(replica(2, 2, m2));
-		expect(second.map((e) => e.type === 'drain' && e.replica.slot)).to.deep.equal([1]);
+		expect(world.ended(2, true)).to.deep.equal([]);
+		expect(world.add(replica(2, 2, m2))).to.deep.equal([tender([1, 2])]);
+	});
+
+	it('StatefulSet: a single replica is not drained before it has a successor', () => {
+		const world = new World({ ...STATEFUL, replicas: 1 }, [replica(0)]);
+		expect(world.desire({ ...STATEFUL, replicas: 1, manifestCid: 'm2', era: 2 })).to.deep.equal([tender([0, 2])]);
+		expect(world.ended(0, false)).to.deep.equal([]);
+		expect(world.pass(T.backoffMinMs * 1.2)).to.deep.equal([tender([0, 2])]);
 	});
 
 	it('StatefulSet: waits while a group takes members in or out, though everybody looks ready', () => {
@@ -255,4 +262,28 @@ describe('reconciling: an update', () => {
 		expect(world.desire({ ...STATEFUL, manifestCid: 'm2', era: 2 })).to.deep.equal([]);
 		expect(world.add(replica(1))).to.have.length(1);
 	});
+});
+
+describe('reconciler: a host that is drained', () => {
+	for (const desired of [DEPLOYMENT, STATEFUL]) {
+		it(`${desired.kind}: each of its replicas gets a successor before it goes, one at a time`, () => {
+			const world = new World(desired, three());
+			const leaving = [replica(0, 1, { leaving: true }), replica(2, 1, { leaving: true })];
+			expect(leaving.flatMap((one) => world.add(one))).to.deep.equal([tender([0, 2])]);
+			world.ended(0, true);
+			expect(world.add(replica(0, 2))).to.deep.equal([]);
+			expect(world.lose(0, 'superseded', 1)).to.deep.equal([tender([2, 2])]);
+		});
+
+		it(`${desired.kind}: when no host takes one, all that are leaving go without`, () => {
+			const world = new World(desired, three());
+			for (const slot of [1, 2]) world.add(replica(slot, 1, { leaving: true }));
+			const gone = world.ended(1, false).map((e) => e.type === 'drain' && [e.replica.slot, e.reason]);
+			expect(gone).to.deep.equal([
+				[1, 'nowhere-to-go'],
+				[2, 'nowhere-to-go'],
+			]);
+			expect(world.observe()).to.deep.equal([]);
+		});
+	}
 });

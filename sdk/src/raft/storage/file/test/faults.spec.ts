@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { isMeshError, type MeshError } from '../../../../errors.ts';
+import { EMPTY_CONF_STATE } from '../../../core/config.ts';
 import type { Entry } from '../../../core/types.ts';
 import type { LogStore, RecoveredLog } from '../../log-store.ts';
 import { openFileLog } from '../file-log.ts';
@@ -294,6 +295,55 @@ describe('file log: failing disk', () => {
 		const log = await recovered(disk);
 		expect(indices(log)).to.deep.equal(upTo(100).slice(80));
 		expect(log.hardState).to.deep.equal({ term: 1, vote: 3, commit: 99 });
+	});
+});
+
+describe('file log: snapshots', () => {
+	it('over a power cut at any moment there is the old story or the new one, and every entry after it', async () => {
+		let seed = 1;
+		const random = (): number => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;
+		for (let run = 0; run < 300; run++) {
+			const disk = new Disk();
+			const store = open(disk);
+			await store.recover();
+			await store.append({ hardState: { term: 1, vote: 1, commit: 20 }, entries: upTo(20).map((i) => entry(i)) });
+			let isDurable = 0;
+			let image: Disk | undefined;
+			const cutAt = Math.floor(random() * 12);
+			let operation = 0;
+			const step = (): void => {
+				if (operation++ === cutAt) image = disk.afterPowerCut(() => random() < 0.5);
+			};
+			disk.onWrite = (length) => {
+				step();
+				return length;
+			};
+			disk.onSync = () => {
+				step();
+				return undefined;
+			};
+			for (const index of [8, 15]) {
+				const writer = await store.snapshots.create();
+				await writer.write(Buffer.from(`state ${index}`));
+				await writer.commit(index);
+				await store.compact({ index, term: 1, confState: EMPTY_CONF_STATE });
+				if (image === undefined) isDurable = index;
+				step();
+				await store.snapshots.removeBefore(index);
+			}
+			await store[Symbol.asyncDispose]();
+			const after = open(image ?? disk.afterPowerCut(() => false));
+			const log = await after.recover();
+			await after.snapshots.keepOnly(log.snapshot.index);
+			expect(log.snapshot.index, `run ${run}`).to.be.at.least(isDurable);
+			expect(indices(log)).to.deep.equal(upTo(20).filter((index) => index > log.snapshot.index));
+			if (log.snapshot.index > 0) {
+				const reader = await after.snapshots.open(log.snapshot.index);
+				const state = await reader?.read(0, reader.bytes);
+				expect(Buffer.from(state ?? []).toString()).to.equal(`state ${log.snapshot.index}`);
+			}
+			await after[Symbol.asyncDispose]();
+		}
 	});
 });
 
