@@ -23,7 +23,7 @@ export interface RaftOptions {
 	 * How far the driver's state machine already is. The node hands out later entries (again). @default snapshot.index
 	 */
 	readonly appliedIndex?: number;
-	/** Membership as of `appliedIndex`. @default snapshot.confState */
+	/** Membership as of `appliedIndex`: needed exactly when that is beyond the snapshot. @default snapshot.confState */
 	readonly confState?: ConfState;
 	/**
 	 * Shortest election timeout; the one in force is drawn from [this, twice this). Also how long a follower sticks to
@@ -107,11 +107,12 @@ export function resolveRaftConfig(options: RaftOptions): RaftConfig {
 		entryBytes: options.entryBytes ?? ((entry) => entry.data.byteLength + ENTRY_OVERHEAD_BYTES),
 	};
 	check(config);
+	checkMembers(config, options.confState !== undefined);
 	return Object.freeze(config);
 }
 
 function check(config: RaftConfig): void {
-	const { id, hardState, snapshot, entries, appliedIndex, confState } = config;
+	const { id, hardState, snapshot, entries, appliedIndex } = config;
 	if (!Number.isSafeInteger(id) || id <= NONE) refuse(`id must be a positive integer, got ${id}`);
 	if (!(config.heartbeatMs > 0)) refuse(`heartbeatMs must be positive, got ${config.heartbeatMs}`);
 	if (config.heartbeatMs >= config.electionTimeoutMs) {
@@ -140,8 +141,20 @@ function check(config: RaftConfig): void {
 	if (appliedIndex < snapshot.index || appliedIndex > commit) {
 		refuse(`appliedIndex (${appliedIndex}) must lie between snapshot (${snapshot.index}) and commit index (${commit})`);
 	}
+}
+
+/** Changes after `appliedIndex` are applied to these members: from any other base, or twice, they would mean others. */
+function checkMembers({ snapshot, appliedIndex, confState }: RaftConfig, isGiven: boolean): void {
 	// Members who are in nobody's log stay unknown to whoever joins later and replays it (see bootstrapLog).
 	if (appliedIndex === 0 && confState.voters.length > 0) {
 		refuse('confState at appliedIndex 0 cannot be seen by later members; start the first members from bootstrapLog()');
+	}
+	if (appliedIndex > snapshot.index && !isGiven) {
+		refuse(
+			`confState is missing: the members at ${appliedIndex} may not be those of the snapshot at ${snapshot.index}`,
+		);
+	}
+	if (appliedIndex === snapshot.index && JSON.stringify(confState) !== JSON.stringify(snapshot.confState)) {
+		refuse(`confState is not that of the snapshot at ${snapshot.index}, after which nothing is applied`);
 	}
 }

@@ -119,6 +119,7 @@ const DEAF: Partial<RaftOptions> = { ...CHURN, messageBytesMax: 4000 };
 export const MUTANTS: readonly Mutant[] = [
 	{ name: 'reply before persist', options: { repliesBeforePersist: true } },
 	{ name: 'forgetting the vote after restart', options: { forgetsVote: true } },
+	{ name: 'applying membership changes twice after restart', options: { keepsMembers: true } },
 	{
 		name: 'counting replicas of an older term (figure 8)',
 		options: { ...over(CountsOldTerms), settings: CHURN },

@@ -4,6 +4,7 @@
  */
 import {
 	type ConfChange,
+	type ConfState,
 	type Entry,
 	type HardState,
 	type MemberId,
@@ -16,6 +17,7 @@ import {
 	type RaftNode,
 	type RaftOptions,
 	type ReadResult,
+	type SnapshotMeta,
 } from '../core/index.ts';
 import { type Checkers, LogView, Violation } from './checkers.ts';
 import type { Disk, StoredSnapshot } from './disk.ts';
@@ -56,6 +58,7 @@ export interface ProcessComponents {
 	/** Planted bugs, see `mutants.ts`. */
 	readonly repliesBeforePersist: boolean;
 	readonly forgetsVote: boolean;
+	readonly keepsMembers: boolean;
 }
 
 const SNAPSHOT_EVERY = 40;
@@ -67,6 +70,7 @@ export class Process {
 	readonly #components: ProcessComponents;
 	readonly #clockRate: number;
 	#life = 0;
+	#lastMembers: ConfState | undefined;
 	#node: RaftNode | undefined;
 	#machine = new Machine();
 	#log = new LogView({ index: 0, term: 0 }, []);
@@ -114,7 +118,7 @@ export class Process {
 	}
 
 	start(): void {
-		const { disk, random, createNode, forgetsVote, settings } = this.#components;
+		const { disk, random, createNode, forgetsVote, keepsMembers, settings } = this.#components;
 		this.#life += 1;
 		this.#machine = new Machine(disk.snapshot?.machine);
 		const base = disk.snapshot?.meta ?? { index: 0, term: 0 };
@@ -133,15 +137,22 @@ export class Process {
 				...settings,
 				hardState,
 				entries: disk.entries.slice(),
-				...(disk.snapshot === undefined ? {} : { snapshot: disk.snapshot.meta }),
+				...(disk.snapshot === undefined ? {} : { snapshot: this.#remembered(disk.snapshot.meta, keepsMembers) }),
 			});
 		});
 		this.#planRun();
 	}
 
+	/** The planted bug: members of a later index, to which the changes up to there are applied again. */
+	#remembered(meta: SnapshotMeta, keepsMembers: boolean): SnapshotMeta {
+		const confState = keepsMembers ? this.#lastMembers : undefined;
+		return confState === undefined ? meta : { ...meta, confState };
+	}
+
 	/** Loses everything but the disk. */
 	crash(): void {
 		this.#life += 1;
+		this.#lastMembers = this.#node?.status().confState;
 		this.#node = undefined;
 		this.#components.disk.crash();
 		this.#inbox = [];

@@ -26,6 +26,8 @@ export interface SimulationOptions {
 	readonly repliesBeforePersist?: boolean;
 	/** @default false */
 	readonly forgetsVote?: boolean;
+	/** @default false */
+	readonly keepsMembers?: boolean;
 }
 
 export interface SimulationResult {
@@ -134,7 +136,12 @@ class Simulation {
 	}
 
 	#add(id: MemberId): Process {
-		const { createNode = createRaftNode, repliesBeforePersist = false, forgetsVote = false } = this.#options;
+		const {
+			createNode = createRaftNode,
+			repliesBeforePersist = false,
+			forgetsVote = false,
+			keepsMembers = false,
+		} = this.#options;
 		const disk = new Disk(this.#random, this.#schedule);
 		const process = new Process(id, {
 			random: this.#random,
@@ -150,6 +157,7 @@ class Simulation {
 			elected: (leader) => this.#faults?.elected(leader),
 			repliesBeforePersist,
 			forgetsVote,
+			keepsMembers,
 		});
 		this.#disks.set(id, disk);
 		this.#processes.set(id, process);

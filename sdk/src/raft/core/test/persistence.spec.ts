@@ -186,6 +186,16 @@ describe('options', () => {
 			options: { entries: [entry(1, 1)], appliedIndex: 1 },
 			message: /appliedIndex \(1\)/,
 		},
+		{
+			name: 'members of an unknown index',
+			options: { hardState: { term: 1, vote: 0, commit: 1 }, entries: [entry(1, 1)], appliedIndex: 1 },
+			message: /confState is missing: the members at 1/,
+		},
+		{
+			name: 'newer members than those that the next changes are applied to',
+			options: { snapshot: { index: 5, term: 1, confState }, confState: { ...confState, voters: [1, 2] } },
+			message: /confState is not that of the snapshot at 5/,
+		},
 	];
 	for (const { name, options, message } of cases) {
 		it(`refuse ${name}`, () => {
