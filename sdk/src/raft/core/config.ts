@@ -154,7 +154,12 @@ function checkMembers({ snapshot, appliedIndex, confState }: RaftConfig, isGiven
 			`confState is missing: the members at ${appliedIndex} may not be those of the snapshot at ${snapshot.index}`,
 		);
 	}
-	if (appliedIndex === snapshot.index && JSON.stringify(confState) !== JSON.stringify(snapshot.confState)) {
+	if (appliedIndex === snapshot.index && !hasSameMembers(confState, snapshot.confState)) {
 		refuse(`confState is not that of the snapshot at ${snapshot.index}, after which nothing is applied`);
 	}
+}
+
+function hasSameMembers(a: ConfState, b: ConfState): boolean {
+	const lists = (c: ConfState) => [c.voters, c.votersOutgoing, c.learners, c.learnersNext];
+	return a.autoLeave === b.autoLeave && JSON.stringify(lists(a)) === JSON.stringify(lists(b));
 }
