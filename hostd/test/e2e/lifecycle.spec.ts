@@ -137,6 +137,20 @@ describe('end-to-end life of a workload', function () {
 		expect(await writer.lost()).to.deep.equal([]);
 	});
 
+	it('updates a StatefulSet of one without losing its data: the successor catches up before it goes', async () => {
+		await beectl.read('scale', 'statefulset/kv-store', '--replicas=1', '--wait');
+		const [before] = await converged('kv-store', 1);
+		const yaml = join(folder, 'one.yaml');
+		const changed = manifestOf('kv-store')
+			.replace('memory: 64Mi', 'memory: 72Mi')
+			.replace('replicas: 3', 'replicas: 1');
+		writeFileSync(yaml, changed);
+		await apply(yaml);
+		await converged('kv-store', 1, ([pod]) => pod?.podId !== before?.podId);
+		await writer.further(10, 10_000);
+		expect(await writer.lost()).to.deep.equal([]);
+	});
+
 	it('deletes, and starts afresh when applied again', async () => {
 		await writer.stop();
 		const [key] = [...writer.acknowledged.keys()];

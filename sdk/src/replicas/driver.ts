@@ -37,7 +37,8 @@ export interface ReplicaWorld {
 	generations(): ReadonlyMap<number, number>;
 	/** Of a stateful workload: a Raft group takes members in or out. */
 	isChangingMembers(): boolean;
-	drain(replica: ReplicaId, reason: string): void;
+	/** Asks it to leave, as soon as no Raft group counts on it. */
+	drain(replica: SlotGen & { readonly replicaId: ReplicaId }, reason: string): void;
 	/** Makes an admission final before its certificate is signed. Rejects when it must not be, e.g. without a quorum. */
 	commit(admission: SlotGen & { readonly replicaId: ReplicaId; readonly machineId: MachineId }): Promise<void>;
 	onReconcile(status: { readonly observed: number; readonly desired: number; readonly acted: boolean }): void;
@@ -116,8 +117,7 @@ export class ReplicaDriver {
 			return;
 		}
 		const { slot, gen, replicaId } = effect.replica;
-		this.#log.info('replica asked to leave', { slot, gen, reason: effect.reason });
-		this.#world.drain(replicaId, effect.reason);
+		this.#world.drain({ slot, gen, replicaId }, effect.reason);
 	}
 
 	async #place(slots: readonly SlotGen[]): Promise<void> {

@@ -16,7 +16,7 @@ import type { LiveWorkplane } from './workplane.ts';
 
 const MEMBERS = 'members';
 const HAND_OVER_MS = 1000;
-/** For a successor that was admitted to start, catch up, and be voted in. */
+/** For a successor that was admitted to start, catch up, and be voted in; or for a voter to be voted out. */
 const SUCCESSION_MS = 15_000;
 /** Exit code of a replica that must be replaced, not started again: its state is gone or cannot be trusted. */
 export const EXIT_LOST_STATE = 75;
@@ -56,11 +56,14 @@ export class Groups {
 		this.#options = options;
 	}
 
-	/** No group has members to add or to remove, as far as this replica knows: one more may leave. */
+	/** Every voter of every group is there, and none is to be added or removed, as far as this replica knows. */
 	get isSettled(): boolean {
 		const desired = new Set(this.#desired.map(({ id }) => id));
+		const live = new Set(
+			this.#options.workplane.parts.directory.own.live().map(({ record }) => raftMemberId(record.slot, record.gen)),
+		);
 		return this.#open.every(({ confState: { voters, votersOutgoing, learners } }) => {
-			const isExact = voters.length === desired.size && voters.every((id) => desired.has(id));
+			const isExact = voters.length === desired.size && voters.every((id) => desired.has(id) && live.has(id));
 			return isExact && votersOutgoing.length === 0 && learners.length === 0;
 		});
 	}
@@ -116,20 +119,31 @@ export class Groups {
 	}
 
 	/**
+	 * Gives a slot up while its replica is still there to agree: of two voters, one could not be removed any more after
+	 * it has gone. Resolves when it votes nowhere; the last of all has nobody to leave to. Rejects with `no_quorum`.
+	 */
+	async retire({ slot, gen }: SlotGen): Promise<void> {
+		const id = raftMemberId(slot, gen);
+		if (!this.#desired.some((member) => member.id !== id)) return;
+		const members = await this.openMembers();
+		await members.propose({ type: 'retire', slot, gen });
+		await within(SUCCESSION_MS, this.#votedOut({ slot, gen }));
+	}
+
+	/**
 	 * Goes without taking a majority along: votes until its successor does, if it has one, and hands leadership on while
 	 * the others can still hear of it.
 	 */
 	async leave(): Promise<void> {
 		const { context, directory } = this.#options.workplane.parts;
 		const hasSuccessor = (directory.own.generations().get(context.slot) ?? 0) > context.gen;
-		if (hasSuccessor) await within(SUCCESSION_MS, this.#votedOut());
+		if (hasSuccessor) await within(SUCCESSION_MS, this.#votedOut(context));
 		const leading = this.#open.filter(({ role, confState }) => role === 'leader' && confState.voters.length > 1);
 		await within(HAND_OVER_MS, Promise.allSettled(leading.map((group) => group.transferLeadership())));
 	}
 
-	/** Resolves when this replica votes in no group any more. */
-	#votedOut(): Promise<void> {
-		const { slot, gen } = this.#options.workplane.parts.context;
+	/** Resolves when this member votes in no group any more. */
+	#votedOut({ slot, gen }: SlotGen): Promise<void> {
 		const id = raftMemberId(slot, gen);
 		return new Promise((resolve) => {
 			const look = (): void => {

@@ -8,6 +8,7 @@ import { type LiveReplica, ReplicaDriver } from '../replicas/driver.ts';
 import type { MemberHint } from '../replicas/placement-api.ts';
 import type { Session } from '../streams/rpc/session.types.ts';
 import type { ReplicaId } from '../wire/index.ts';
+import { Departures } from './departures.ts';
 import { EXIT_LOST_STATE, Groups } from './groups.ts';
 import type { JoinComponents } from './join.ts';
 import { Seeker } from './seeker.ts';
@@ -69,13 +70,14 @@ export function superviseReplica(
 		directory.mayStillVote = (at) => groups.mayStillVote(at);
 	}
 
-	const drain = (replica: ReplicaId, reason: string): void => {
-		if (replica === self) return leave(reason);
-		directory
-			.member(replica)
-			?.drain({ reason })
-			.catch((error) => log.debug('replica not drained', { error }));
-	};
+	const departures = new Departures({
+		...{ self, log },
+		retire: async (at) => groups?.retire(at),
+		async ask(replica, reason) {
+			if (replica === self) leave(reason);
+			else await directory.member(replica)?.drain({ reason });
+		},
+	});
 	const driver = host.canPlace
 		? new ReplicaDriver(
 				{
@@ -86,7 +88,7 @@ export function superviseReplica(
 					live: () => liveReplicas(own),
 					generations: () => own.generations(),
 					isChangingMembers: () => groups?.isSettled === false,
-					drain,
+					drain: (replica, reason) => departures.add(replica, reason),
 					commit: async (admission) => groups?.admit(admission),
 					onReconcile: (status) => workplane.emit('reconcile', status),
 				},
