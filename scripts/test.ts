@@ -19,7 +19,9 @@ const files = globSync(['{sdk,hostd,beectl,examples,scripts}/**/*.spec.ts'], {
 	.filter((file) => positionals.length === 0 || positionals.some((part) => file.includes(part)))
 	.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
 
-const mocha = new Mocha({ reporter: 'spec', color: process.stdout.isTTY === true, timeout: 10_000, bail: values.bail, checkLeaks: false });
+const mocha = new Mocha({ reporter: 'spec', timeout: 10_000, bail: values.bail, checkLeaks: false });
+// Mocha takes CI for a terminal.
+Mocha.reporters.Base.useColors = process.stdout.isTTY === true;
 if (values.grep !== undefined) mocha.grep(values.grep);
 for (const file of files) mocha.addFile(file);
 await mocha.loadFilesAsync();
