@@ -153,10 +153,8 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 			state.awaitedGen = state.tenderedGen;
 			return;
 		}
-		// Its host goes, and no other takes the slot: it is the same for all that are leaving.
-		if (live.some((r) => r.slot === slot && r.leaving)) {
-			for (const { replicaId, leaving } of live) if (leaving) stranded.add(replicaId);
-		}
+		// What finds no host for one slot will find none for those whose host goes: they need not wait for it.
+		for (const { replicaId, leaving } of live) if (leaving) stranded.add(replicaId);
 		const backoffMs = Math.min(config.backoffMaxMs, config.backoffMinMs * 2 ** state.failures);
 		state.failures++;
 		state.notBeforeMs = nowMs + backoffMs * (0.8 + 0.4 * jitter);

@@ -285,5 +285,16 @@ describe('reconciler: a host that is drained', () => {
 			]);
 			expect(world.observe()).to.deep.equal([]);
 		});
+
+		it(`${desired.kind}: those that are leaving do not wait behind a lost slot that no host takes`, () => {
+			const world = new World(desired, three());
+			expect(world.lose(1, 'left')).to.deep.equal([tender([1, 2])]);
+			for (const slot of [0, 2]) world.add(replica(slot, 1, { leaving: true }));
+			const gone = world.ended(1, false).map((e) => e.type === 'drain' && [e.replica.slot, e.reason]);
+			expect(gone).to.deep.equal([
+				[0, 'nowhere-to-go'],
+				[2, 'nowhere-to-go'],
+			]);
+		});
 	}
 });
