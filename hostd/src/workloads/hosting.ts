@@ -13,6 +13,7 @@ import {
 	openBundle,
 	openRecord,
 	ownerIdOf,
+	peerIdOf,
 	requireFresh,
 	type Signer,
 } from '@beemesh/sdk/identity';
@@ -32,7 +33,7 @@ import type { Fleet, LocalWorkloads } from './fleet.ts';
 import { KeptVolumes } from './kept-volumes.ts';
 import { PodFiles } from './pod-files.ts';
 import { type PodHost, servePod } from './pod-service.ts';
-import { MESH_PORT, portEnvironment, publishPorts } from './ports.ts';
+import { FreePorts, MESH_PORT, portEnvironment, publishPorts } from './ports.ts';
 import { type HostedPod, PodRegistry, podIdOf } from './registry.ts';
 import { endsOf, isReady, pidsOf, statusOf } from './views.ts';
 
@@ -63,6 +64,7 @@ export class Hosting implements LocalWorkloads {
 	readonly #registry = new PodRegistry();
 	readonly #files: PodFiles;
 	readonly #keptVolumes: KeptVolumes;
+	readonly #freePorts: FreePorts;
 	readonly #sockets = new Map<string, UnixListener>();
 	readonly #waiters = new Set<() => void>();
 	readonly #removing = new Map<string, Promise<void>>();
@@ -75,6 +77,7 @@ export class Hosting implements LocalWorkloads {
 		this.#options = options;
 		this.#files = new PodFiles(options.config.stateDir);
 		this.#keptVolumes = new KeptVolumes(options.config.stateDir);
+		this.#freePorts = new FreePorts(options.config.bind, peerIdOf(options.signer.publicKey));
 		options.pods.events(() => this.#changed());
 	}
 
@@ -97,7 +100,7 @@ export class Hosting implements LocalWorkloads {
 		const podId = podIdOf(award.wid, raftMemberId(award.slot, award.gen));
 		await this.#removing.get(podId);
 		const { containers } = opened.manifest.spec.template.spec;
-		const ports = await publishPorts(containers, config.bind, runtime.capabilities);
+		const ports = await publishPorts(containers, config.bind, this.#freePorts, runtime.capabilities);
 		const built = buildPod(opened.manifest, award.slot, award.gen, { hostIp: config.advertise ?? config.bind });
 		const pod = this.#register({ podId, award, opened, name: built.metadata.name, ports, createdAtMs: nowMs() });
 		try {
