@@ -4,6 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { buildImages } from '../images.ts';
+import { mountsBelow } from '../mounts.ts';
 import type { HostSettings } from './hosts.ts';
 import { RUN_DIR, start } from './processes.ts';
 
@@ -46,11 +47,4 @@ export function removePodmanStorage(): void {
 		spawnSync('podman', [...STORAGE, ...words], { timeout: 60_000 });
 	}
 	for (const mount of mountsBelow(FOLDER).reverse()) spawnSync('umount', ['--lazy', mount]);
-}
-
-function mountsBelow(folder: string): string[] {
-	return readFileSync('/proc/self/mounts', 'utf8')
-		.split('\n')
-		.map((line) => line.split(' ')[1] ?? '')
-		.filter((path) => path.startsWith(`${folder}/`));
 }

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { it } from 'mocha';
 
 const run = promisify(execFile);
 
@@ -47,6 +48,15 @@ export async function e2eMissing(): Promise<string | undefined> {
 		}
 	}
 	return undefined;
+}
+
+/** In place of a suite's tests: says what is missing, and fails in CI. */
+export function skipLoudly(missing: string): void {
+	it('is needed for the end-to-end suites', function () {
+		if (process.env['CI']) throw new Error(missing);
+		console.log(`      skipped: ${missing}`);
+		this.skip();
+	});
 }
 
 export interface FoundProcess {

@@ -1,7 +1,8 @@
 /** Images built once, seen by the Podman of every host without a copy: an additional image store. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { mountsBelow } from '../../../scripts/mounts.ts';
 import { command, tryCommand } from './commands.ts';
 
 export interface ImageStore extends AsyncDisposable {
@@ -17,12 +18,7 @@ export async function createImageStore(
 	const root = join(folder, 'root');
 	const podmanArgs = [`--root=${root}`, `--runroot=${join(folder, 'run')}`, `--tmpdir=${join(folder, 'tmp')}`];
 	const close = async () => {
-		const mounts = readFileSync('/proc/self/mounts', 'utf8')
-			.split('\n')
-			.map((line) => line.split(' ')[1] ?? '');
-		for (const mount of mounts.filter((path) => path.startsWith(`${folder}/`)).reverse()) {
-			await tryCommand(['umount', '--lazy', mount]);
-		}
+		for (const mount of mountsBelow(folder).reverse()) await tryCommand(['umount', '--lazy', mount]);
 		rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 	};
 	try {

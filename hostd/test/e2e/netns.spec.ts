@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'mocha';
 import { BASE_IMAGE, buildBaseImage } from '../../../scripts/images.ts';
 import type { PodStart } from '../../src/runtime/index.ts';
 import { PodmanRuntime } from '../../src/runtime/podman/index.ts';
-import { e2eMissing } from './commands.ts';
+import { e2eMissing, skipLoudly } from './commands.ts';
 import { createImageStore, type ImageStore } from './image-store.ts';
 import { createNetwork, type NetworkHost, type TestNetwork } from './netns.ts';
 
@@ -28,14 +28,7 @@ const missing = await e2eMissing();
 describe('end-to-end network of several hosts', function () {
 	this.timeout(120_000);
 
-	if (missing !== undefined) {
-		it('is needed for the end-to-end suites', function () {
-			if (process.env['CI']) throw new Error(missing);
-			console.log(`      skipped: ${missing}`);
-			this.skip();
-		});
-		return;
-	}
+	if (missing !== undefined) return skipLoudly(missing);
 
 	let images: ImageStore;
 	let network: TestNetwork;

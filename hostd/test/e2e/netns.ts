@@ -6,10 +6,11 @@
  */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { mountsBelow } from '../../../scripts/mounts.ts';
 import { type CommandResult, command, type FoundProcess, findProcesses, tryCommand } from './commands.ts';
 import { HostPodman } from './host-podman.ts';
 
@@ -109,7 +110,7 @@ export class TestNetwork implements AsyncDisposable {
 		for (const child of this.#children) child.kill('SIGKILL');
 		await Promise.all(this.hosts.map((host) => host.podman.close()));
 		await this.#killProcesses();
-		for (const mount of this.#mounts().reverse()) await tryCommand(['umount', '--lazy', mount]);
+		for (const mount of mountsBelow(this.folder).reverse()) await tryCommand(['umount', '--lazy', mount]);
 		for (const name of await this.#namespaces()) await command('ip', 'netns', 'delete', name);
 		for (const link of await this.#links()) await tryCommand(['ip', 'link', 'delete', link]);
 		rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
@@ -129,7 +130,7 @@ export class TestNetwork implements AsyncDisposable {
 			links: await this.#links(),
 			sockets: socketsBelow(this.folder),
 			processes: this.#processes().map(({ pid, commandLine }) => `${pid} ${commandLine}`),
-			mounts: this.#mounts(),
+			mounts: mountsBelow(this.folder),
 		};
 	}
 
@@ -176,13 +177,6 @@ export class TestNetwork implements AsyncDisposable {
 	async #links(): Promise<string[]> {
 		const links = JSON.parse(await command('ip', '-json', 'link', 'show')) as { readonly ifname: string }[];
 		return links.map(({ ifname }) => ifname).filter((name) => name.startsWith(this.id));
-	}
-
-	#mounts(): string[] {
-		return readFileSync('/proc/self/mounts', 'utf8')
-			.split('\n')
-			.map((line) => line.split(' ')[1] ?? '')
-			.filter((path) => path.startsWith(`${this.folder}/`));
 	}
 
 	/** Processes in a host's network, or working on the network's folder. */

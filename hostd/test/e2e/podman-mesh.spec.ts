@@ -8,7 +8,7 @@ import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { buildImages } from '../../../scripts/images.ts';
 import { type Beectl, createBeectl, type Pod } from '../../../scripts/quickstart/beectl.ts';
-import { command, e2eMissing } from './commands.ts';
+import { command, e2eMissing, skipLoudly } from './commands.ts';
 import { type HostDaemon, startDaemon } from './host-daemon.ts';
 import { createImageStore, type ImageStore } from './image-store.ts';
 import { createNetwork, type NetworkHost, type TestNetwork } from './netns.ts';
@@ -30,14 +30,7 @@ describe('end-to-end mesh of hosts with Podman', function () {
 	this.timeout(180_000);
 	this.bail(true);
 
-	if (missing !== undefined) {
-		it('is needed for the end-to-end suites', function () {
-			if (process.env['CI']) throw new Error(missing);
-			console.log(`      skipped: ${missing}`);
-			this.skip();
-		});
-		return;
-	}
+	if (missing !== undefined) return skipLoudly(missing);
 
 	let images: ImageStore;
 	let network: TestNetwork;

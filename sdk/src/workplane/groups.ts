@@ -5,6 +5,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { MeshError } from '../errors.ts';
 import type { GroupSettings } from '../raft/config.ts';
+import type { ConfState } from '../raft/core/index.ts';
 import { openGroup } from '../raft/group.ts';
 import type { Group, GroupRole, Machine, MemberIdentity } from '../raft/group.types.ts';
 import { type MachineId, type ReplicaId, raftMemberId, type SlotGen, slotOfMember } from '../wire/index.ts';
@@ -112,10 +113,7 @@ export class Groups {
 	mayStillVote({ slot, gen }: SlotGen): boolean {
 		if (this.#open.length === 0) return true;
 		const id = raftMemberId(slot, gen);
-		return this.#open.some(
-			({ confState: { voters, votersOutgoing } }) =>
-				voters.length === 0 || voters.includes(id) || votersOutgoing.includes(id),
-		);
+		return this.#open.some(({ confState }) => confState.voters.length === 0 || votes(confState, id));
 	}
 
 	/**
@@ -147,10 +145,7 @@ export class Groups {
 		const id = raftMemberId(slot, gen);
 		return new Promise((resolve) => {
 			const look = (): void => {
-				const votes = this.#open.some(
-					({ confState: { voters, votersOutgoing } }) => voters.includes(id) || votersOutgoing.includes(id),
-				);
-				if (votes) return;
+				if (this.#open.some(({ confState }) => votes(confState, id))) return;
 				for (const listening of listeners) listening[Symbol.dispose]();
 				resolve();
 			};
@@ -305,6 +300,10 @@ export class Groups {
 	tend(): void {
 		if (this.#membersGroup !== undefined) void this.#tend(this.#membersGroup);
 	}
+}
+
+function votes({ voters, votersOutgoing }: ConfState, id: number): boolean {
+	return voters.includes(id) || votersOutgoing.includes(id);
 }
 
 /** Why a replica is not ready while it is no voter of a group. */

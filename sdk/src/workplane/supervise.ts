@@ -2,6 +2,7 @@
  * What a replica does besides serving: follows its charter, obeys its host, keeps the replica count when it is the one
  * responsible, puts itself into the DHT, and leaves when a newer replica has its slot.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { PeerPrincipal, WorkloadView } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
 import { type LiveReplica, ReplicaDriver } from '../replicas/driver.ts';
@@ -163,7 +164,7 @@ export function superviseReplica(
 				if (!isMeshError(error)) throw error;
 				log.debug('the host is silent', { error });
 			}
-			await delay(EVENTS_AGAIN_MS, abort.signal);
+			await delay(EVENTS_AGAIN_MS, undefined, { signal: abort.signal }).catch(() => undefined);
 		}
 	};
 	void listen();
@@ -206,17 +207,5 @@ function liveReplicas(own: WorkloadView): LiveReplica[] {
 	return own.live().map(({ record }) => {
 		const { replicaId, slot, gen, manifestCid, ready, leaving, machineId, addresses } = record;
 		return { replicaId, slot, gen, manifestCid, ready, leaving, machineId, addresses };
-	});
-}
-
-function delay(ms: number, signal: AbortSignal): Promise<void> {
-	return new Promise((resolve) => {
-		const timer = setTimeout(done, ms);
-		function done(): void {
-			clearTimeout(timer);
-			signal.removeEventListener('abort', done);
-			resolve();
-		}
-		signal.addEventListener('abort', done, { once: true });
 	});
 }
