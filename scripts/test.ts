@@ -32,9 +32,9 @@ let skipped = 0;
 const runner = mocha.run(() => {
 	const inCi = process.env['CI'] === 'true';
 	if (inCi && skipped > 0) console.log(`\nIn CI a skipped test is a failure: ${skipped} skipped.`);
-	if (passed + failed === 0) console.log('\nNo test matched.');
+	if (passed + failed + skipped === 0) console.log('\nNo test matched.');
 	console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
-	process.exit(failed > 0 || passed === 0 || (inCi && skipped > 0) ? 1 : 0);
+	process.exit(failed > 0 || passed + skipped === 0 || (inCi && skipped > 0) ? 1 : 0);
 });
 runner.on('pass', () => passed++);
 runner.on('fail', () => failed++);
