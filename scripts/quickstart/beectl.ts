@@ -12,12 +12,19 @@ export interface Pod {
 	readonly pids: readonly number[];
 }
 
+export interface PodList {
+	readonly items: readonly Pod[];
+	readonly hostsSilent: readonly string[];
+}
+
 export interface Beectl {
 	/** Runs with this terminal; rejects when it fails. */
 	show(...args: string[]): Promise<void>;
 	/** Runs quietly; resolves with what it printed. */
 	read(...args: string[]): Promise<string>;
 	pods(): Promise<readonly Pod[]>;
+	/** With the machine ids of hosts that did not answer: their pods are missing. */
+	podList(): Promise<PodList>;
 }
 
 export function createBeectl(node: string, main: string, owner: string, socket: () => string): Beectl {
@@ -36,14 +43,13 @@ export function createBeectl(node: string, main: string, owner: string, socket: 
 				else reject(new Error(`beectl ${args.join(' ')} ended with ${code}${err === '' ? '' : `: ${err.trim()}`}`));
 			});
 		});
+	const podList = async (): Promise<PodList> => JSON.parse(await run(['get', 'pods', '-o', 'json'], false)) as PodList;
 	return {
 		show: async (...args) => {
 			await run(args, true);
 		},
 		read: (...args) => run(args, false),
-		async pods() {
-			const { items } = JSON.parse(await run(['get', 'pods', '-o', 'json'], false)) as { items: Pod[] };
-			return items;
-		},
+		pods: async () => (await podList()).items,
+		podList,
 	};
 }

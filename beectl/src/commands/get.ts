@@ -1,5 +1,5 @@
 import type { PodStatus } from '@beemesh/hostd/api';
-import type { Presence } from '@beemesh/sdk/wire';
+import type { MachineId, Presence } from '@beemesh/sdk/wire';
 import type { Cli, Command } from '../cli/command.ts';
 import { usageError } from '../cli/input.ts';
 import { readMesh, type WorkloadState } from '../host/inventory.ts';
@@ -57,7 +57,8 @@ export const get: Command = {
 			const look = async (): Promise<Grid> => gridOf(only(await listingOf(kind, namespace, quietly)));
 			await watchGrid(gridOf(chosen), look, cli.out, cli.signal);
 		}
-		if (output === 'json' || output === 'yaml') printData(cli.out, output, chosen.data, names.length === 1);
+		if (output === 'json' || output === 'yaml')
+			printData(cli.out, output, names.length === 1 ? chosen.data[0] : chosen.list);
 		else if (output === 'name') cli.out.write(chosen.names.map((name) => `${kind}/${name}\n`).join(''));
 		else if (chosen.names.length > 0) cli.out.write(chosen.table(output === 'wide', namespace === undefined));
 		else
@@ -70,8 +71,10 @@ export const get: Command = {
 /** Rows of any kind, ready to be printed in any form. */
 interface Listing {
 	readonly names: readonly string[];
-	/** For `-o json` and `-o yaml`. */
+	/** Of one named object, for `-o json` and `-o yaml`. */
 	readonly data: readonly unknown[];
+	/** The whole answer, for the same: a program has to know too when some host's part is missing. */
+	readonly list: { readonly items: readonly unknown[]; readonly hostsSilent?: readonly MachineId[] };
 	only(keep: (name: string) => boolean): Listing;
 	grid(isWide: boolean, withNamespace: boolean): Grid;
 	table(isWide: boolean, withNamespace: boolean): string;
@@ -82,8 +85,9 @@ function listing<T>(
 	nameOf: (row: T) => string,
 	dataOf: (row: T) => unknown,
 	columns: Columns<T>,
-	isWhole = true,
+	hostsSilent?: readonly MachineId[],
 ): Listing {
+	const data = rows.map(dataOf);
 	const columnsFor = (isWide: boolean, withNamespace: boolean): readonly Column<T>[] => [
 		...(withNamespace && columns.namespace !== undefined ? [columns.namespace] : []),
 		...columns.narrow,
@@ -91,18 +95,19 @@ function listing<T>(
 	];
 	return {
 		names: rows.map(nameOf),
-		data: rows.map(dataOf),
+		data,
+		list: { items: data, ...(hostsSilent === undefined ? {} : { hostsSilent }) },
 		only: (keep) =>
 			listing(
 				rows.filter((row) => keep(nameOf(row))),
 				nameOf,
 				dataOf,
 				columns,
-				isWhole,
+				hostsSilent,
 			),
 		grid(isWide, withNamespace) {
 			const chosen = columnsFor(isWide, withNamespace);
-			return { titles: chosen.map(({ title }) => title), rows: cellsOf(chosen, rows), isWhole };
+			return { titles: chosen.map(({ title }) => title), rows: cellsOf(chosen, rows), isWhole: !hostsSilent?.length };
 		},
 		table: (isWide, withNamespace) => table(columnsFor(isWide, withNamespace), rows),
 	};
@@ -124,7 +129,6 @@ async function listingOf(kind: Kind, namespace: string | undefined, cli: Cli): P
 	const { api } = await cli.connect();
 	const state = await readMesh(api, owner, cli.nowMs(), cli.signal);
 	noteSilentHosts(cli.err, state.hostsSilent);
-	const isWhole = state.hostsSilent.length === 0;
 	if (kind === 'pod') {
 		const pods = state.workloads
 			.flatMap((workload) => workload.pods)
@@ -134,11 +138,17 @@ async function listingOf(kind: Kind, namespace: string | undefined, cli: Cli): P
 			({ name }) => name,
 			(row) => row,
 			podColumns(cli.nowMs()),
-			isWhole,
+			state.hostsSilent,
 		);
 	}
 	const columns = kind === 'deployment' ? deploymentColumns(cli.nowMs()) : statefulSetColumns(cli.nowMs());
-	return listing(workloadsOf(state, kind, namespace), ({ charter }) => charter.name, workloadData, columns, isWhole);
+	return listing(
+		workloadsOf(state, kind, namespace),
+		({ charter }) => charter.name,
+		workloadData,
+		columns,
+		state.hostsSilent,
+	);
 }
 
 function workloadData(state: WorkloadState): unknown {

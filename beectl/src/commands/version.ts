@@ -16,7 +16,7 @@ export const version: Command = {
 		const output = outputOf(input.text('output'));
 		const host = input.flag('client') ? undefined : await hostInfo(cli);
 		if (output === 'json' || output === 'yaml') {
-			printData(cli.out, output, [{ beectl: VERSION, ...(host === undefined ? {} : { host }) }], true);
+			printData(cli.out, output, { beectl: VERSION, ...(host === undefined ? {} : { host }) });
 			return;
 		}
 		cli.out.write(`beectl ${VERSION}\n`);

@@ -15,14 +15,9 @@ export function outputOf(text: string | undefined): Output {
 	return found;
 }
 
-/** A single named object is printed by itself, anything else as `items`. */
-export function printData(out: Terminal, format: 'json' | 'yaml', items: readonly unknown[], isSingle: boolean): void {
+export function printData(out: Terminal, format: 'json' | 'yaml', data: unknown): void {
 	// Through JSON, so that both formats say the same, and bytes do not become lists of numbers.
-	const text = JSON.stringify(
-		isSingle ? items[0] : { items },
-		(_, value) => (value instanceof Uint8Array ? undefined : value),
-		2,
-	);
+	const text = JSON.stringify(data, (_, value) => (value instanceof Uint8Array ? undefined : value), 2);
 	out.write(format === 'json' ? `${text}\n` : stringify(JSON.parse(text)));
 }
 

@@ -269,6 +269,8 @@ describe('beectl against a host', () => {
 			expect((await beectl('get pods')).err).to.match(
 				/^note: 1 host did not answer in time \(….{8}\); the list may be missing their pods\n$/,
 			);
+			const { hostsSilent } = JSON.parse((await beectl('get pods -o json')).out) as { hostsSilent: string[] };
+			expect(hostsSilent).to.deep.equal(host.silent);
 		});
 
 		it('describe a pod, a workload and a host', async () => {

@@ -46,8 +46,12 @@ describe('end-to-end life of a workload', function () {
 	/** Waits until exactly these many replicas of a workload are there, ready and, if it votes, voting. */
 	const converged = async (name: string, count: number, accepts = (_: readonly Pod[]) => true) => {
 		for (const deadlineMs = Date.now() + CONVERGED_MS; ; await delay(100)) {
-			const pods = await podsOf(name);
-			const isExact = pods.length === count && pods.every(({ ready, role }) => ready && role !== 'learner');
+			const { items, hostsSilent } = await beectl.podList();
+			const pods = items.filter(({ workload }) => workload === name);
+			const isExact =
+				hostsSilent.length === 0 &&
+				pods.length === count &&
+				pods.every(({ ready, role }) => ready && role !== 'learner');
 			if (isExact && accepts(pods)) {
 				if (name === 'kv-store') endpoints = endpointsOf(pods);
 				return pods;

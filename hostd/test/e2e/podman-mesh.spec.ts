@@ -90,9 +90,11 @@ describe('end-to-end mesh of hosts with Podman', function () {
 			const { items } = JSON.parse(await beectl.read('get', 'hosts', '-o', 'json')) as { items: { name: string }[] };
 			const present = new Set(items.map(({ name }) => name));
 			const isComplete = network.hosts.every(({ name }) => present.has(name) !== unreachable.has(name));
-			const pods = await beectl.pods();
+			// A host that has just come back may be in the list before it answers.
+			const { items: pods, hostsSilent } = await beectl.podList();
 			const isExact =
 				isComplete &&
+				hostsSilent.length === 0 &&
 				Object.entries(WANTED).every(([name, count]) => {
 					const own = pods.filter(({ workload }) => workload === name);
 					return own.length === count && own.every(({ ready, role }) => ready && role !== 'learner');
@@ -102,7 +104,9 @@ describe('end-to-end mesh of hosts with Podman', function () {
 				return pods;
 			}
 			if (Date.now() > deadlineMs)
-				throw new Error(`not converged after ${CONVERGED_MS} ms, hosts ${[...present]}:\n${table(pods)}`);
+				throw new Error(
+					`not converged after ${CONVERGED_MS} ms, hosts ${[...present]}, ${hostsSilent.length} silent:\n${table(pods)}`,
+				);
 		}
 	};
 
