@@ -301,7 +301,10 @@ export class Directory {
 	}
 
 	#onMember(wid: WorkloadId, event: MemberEvent): void {
-		if (event.type === 'added' && wid === this.#options.cert.wid) this.#tellCallers(event.record);
+		if (wid === this.#options.cert.wid) {
+			if (event.type === 'added') this.#tellCallers(event.record);
+			if (event.type === 'removed' && event.cause === 'superseded') this.#tellDisplaced(event.record);
+		}
 		this.#emit((l) => l.onMember?.(wid, event));
 	}
 
@@ -313,6 +316,13 @@ export class Directory {
 		for (const session of this.node.sessions()) {
 			if (!session.principal.isMember) session.notify(ADVERTISEMENTS, payload);
 		}
+	}
+
+	/** A displaced replica may never have met the one that displaced it: both knew only us. */
+	#tellDisplaced({ replicaId }: ServiceRecord): void {
+		this.#node
+			?.get(replicaId)
+			?.notify(ADVERTISEMENTS, encodeRecord(this.own.advertisements().map(({ bytes }) => bytes)));
 	}
 
 	async #reaches(peer: PeerId): Promise<boolean> {

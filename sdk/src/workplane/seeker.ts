@@ -1,6 +1,7 @@
 /**
  * Looks for replicas of our own workload that sessions have not brought: those the admission named, those the host
- * knows, those in the DHT. Rests while everybody who should be there is.
+ * knows, those in the DHT. Rests while as many as there should be are known, but not for ever: after a partition each of
+ * two groups may think itself complete.
  */
 import type { Directory, WorkloadDht } from '../discovery/index.ts';
 import type { MemberHint } from '../replicas/placement-api.ts';
@@ -12,6 +13,8 @@ const DIAL_MS = 3000;
 /** A member that was admitted a moment before us may not listen yet. */
 const EVERY_MS = 500;
 const REST_MS = 5000;
+/** In rests. Rare, because the host asks other hosts. */
+const DOUBT_EVERY = 12;
 /** In searches: the host is asked in every second one, the DHT in every tenth. */
 const HOST_EVERY = 2;
 const DHT_EVERY = 10;
@@ -33,6 +36,7 @@ export class Seeker {
 	readonly #abort = new AbortController();
 	#timer: NodeJS.Timeout | undefined;
 	#round = 0;
+	#rests = 0;
 
 	constructor(options: SeekerOptions) {
 		this.#options = options;
@@ -58,12 +62,14 @@ export class Seeker {
 		const { directory, desired, log } = this.#options;
 		const isComplete = directory.own.live().length >= desired();
 		this.#round = isComplete ? 0 : this.#round + 1;
-		if (isComplete) this.#hints.clear();
+		this.#rests = isComplete ? this.#rests + 1 : 0;
+		const isInDoubt = isComplete && this.#rests % DOUBT_EVERY === 0;
+		if (isComplete && !isInDoubt) this.#hints.clear();
 		else {
 			try {
-				if (this.#round % HOST_EVERY === 0) await this.#askHost();
+				if (isInDoubt || this.#round % HOST_EVERY === 0) await this.#askHost();
 				await this.meet([]);
-				if (this.#round % DHT_EVERY === 0) await this.#askDht();
+				if (isInDoubt || this.#round % DHT_EVERY === 0) await this.#askDht();
 			} catch (error) {
 				if (!this.#abort.signal.aborted) log.debug('search for replicas interrupted', { error });
 			}

@@ -1,0 +1,113 @@
+import { randomBytes } from 'node:crypto';
+import { expect } from 'chai';
+import { afterEach, beforeEach, describe, it } from 'mocha';
+import {
+	certify,
+	cidOf,
+	createKeyPair,
+	createUlid,
+	genesisFor,
+	type KeyPair,
+	openRecord,
+	ownerIdOf,
+	peerIdOf,
+	signRecord,
+	workloadIdOf,
+} from '../../identity/index.ts';
+import { createMemoryNetwork } from '../../streams/memory/index.ts';
+import { createRpcNode } from '../../streams/rpc/node.ts';
+import type { RpcNode } from '../../streams/rpc/session.types.ts';
+import type { Charter, MachineId, ReplicaId } from '../../wire/index.ts';
+import { Directory, type PeerPrincipal } from '../directory.ts';
+
+const HOUR_MS = 3_600_000;
+const owner = createKeyPair();
+const tenderKey = createKeyPair();
+const wid = workloadIdOf(genesisFor(owner.publicKey, 'Deployment', 'default', 'web'));
+
+function charter(): Charter {
+	const nowMs = Date.now();
+	return {
+		wid,
+		owner: ownerIdOf(owner.publicKey),
+		era: 1,
+		kind: 'Deployment',
+		namespace: 'default',
+		name: 'web',
+		manifestCid: cidOf(new Uint8Array(1)),
+		replicas: 2,
+		deleted: false,
+		nbf: nowMs,
+		exp: nowMs + HOUR_MS,
+	};
+}
+
+describe('directory', () => {
+	let network: ReturnType<typeof createMemoryNetwork>;
+	let opened: { directory: Directory; node: RpcNode<PeerPrincipal> }[];
+
+	beforeEach(() => {
+		network = createMemoryNetwork();
+		opened = [];
+	});
+
+	afterEach(async () => {
+		for (const { directory, node } of opened) {
+			directory.close();
+			await node[Symbol.asyncDispose]();
+		}
+	});
+
+	function replica(slot: number, gen: number): Directory {
+		const key: KeyPair = createKeyPair();
+		const replicaId = peerIdOf(key.publicKey) as ReplicaId;
+		const csr = {
+			...{ wid, slot, gen, incarnation: 0, awardId: createUlid(Date.now()), replicaId },
+			...{ addresses: [], ts: Date.now() },
+		};
+		const machineId = peerIdOf(createKeyPair(randomBytes(32)).publicKey) as MachineId;
+		const cert = certify(charter(), csr, machineId, tenderKey, Date.now());
+		const grant = signRecord(
+			'tender-grant',
+			{
+				wid,
+				owner: ownerIdOf(owner.publicKey),
+				tenderKey: tenderKey.publicKey,
+				quota: 8,
+				exp: Date.now() + HOUR_MS,
+			},
+			owner,
+		);
+		const transport = network.join(replicaId);
+		const directory = new Directory({
+			cert: openRecord('replica-cert', cert).body,
+			credential: { cert, grant },
+			owner: owner.publicKey,
+			signer: key,
+			manifestCid: charter().manifestCid,
+			version: '1.0.0',
+			displace: 'when-ready',
+			addresses: () => transport.addresses(),
+		});
+		const node = createRpcNode<PeerPrincipal>({
+			transport,
+			protocol: '/test/rpc/1.0.0',
+			exchange: directory.exchange,
+			heartbeats: false,
+		});
+		directory.start(node);
+		opened.push({ directory, node });
+		return directory;
+	}
+
+	it('tells a replica that is displaced by whom, though the two have never met', async () => {
+		const [older, newer, both] = [replica(0, 2), replica(0, 3), replica(1, 3)];
+		const superseded = new Promise<number>((resolve) => {
+			older.listen({ onSuperseded: (_slot, gen) => resolve(gen) });
+		});
+		for (const directory of [older, newer, both]) directory.publish({ ready: true });
+		await older.dial(both.record.replicaId, both.record.addresses);
+		await newer.dial(both.record.replicaId, both.record.addresses);
+		expect(await superseded).to.equal(3);
+	});
+});
