@@ -75,6 +75,7 @@ export class Directory {
 	readonly #listeners = new Set<DirectoryListener>();
 	readonly #subscriptions: Disposable[] = [];
 	readonly #log: Logger;
+	readonly #outvoted = new AbortController();
 	#node: RpcNode<PeerPrincipal> | undefined;
 	#record: ServiceRecord;
 	#advertisement: Advertisement;
@@ -108,6 +109,14 @@ export class Directory {
 	get node(): RpcNode<PeerPrincipal> {
 		if (this.#node === undefined) throw new MeshError('internal', 'the directory has no node yet');
 		return this.#node;
+	}
+
+	/**
+	 * Fires when a member refuses us because our slot is another's and nobody needs our vote: nothing that we still do
+	 * for the workload counts.
+	 */
+	get outvoted(): AbortSignal {
+		return this.#outvoted.signal;
 	}
 
 	/** Our own workload. */
@@ -173,6 +182,7 @@ export class Directory {
 				isActive: isOwn,
 				onMember: (event) => this.#onMember(wid, event),
 				onSuperseded: (slot, gen) => this.#emit((l) => l.onSuperseded?.(slot, gen)),
+				onOutvoted: () => this.#outvoted.abort(),
 			});
 			this.#views.set(wid, view);
 		}

@@ -34,6 +34,8 @@ export interface ViewOptions {
 	readonly isActive: boolean;
 	onMember(event: MemberEvent): void;
 	onSuperseded(slot: number, gen: number): void;
+	/** A member let us in no more: our slot is another's, and nobody needs our vote. */
+	onOutvoted(): void;
 }
 
 export class WorkloadView {
@@ -181,8 +183,10 @@ export class WorkloadView {
 	refused(error: unknown): void {
 		const { code, details } = error as Partial<MeshError>;
 		const { slot, gen } = (details ?? {}) as { slot?: unknown; gen?: unknown };
-		if (code === 'conflict' && typeof slot === 'number' && typeof gen === 'number')
-			this.learnGenerations([[slot, gen]]);
+		if (code !== 'conflict' || typeof slot !== 'number' || typeof gen !== 'number') return;
+		this.learnGenerations([[slot, gen]]);
+		const { self } = this.#options;
+		if (self !== undefined && this.#core.get(self)?.record.slot === slot) this.#options.onOutvoted();
 	}
 
 	async #probe(via: ReplicaId, peer: ReplicaId): Promise<void> {

@@ -313,9 +313,12 @@ export class LiveWorkplane implements Workplane {
 		this.#health.close();
 		const graceMs = durationMs(options.grace ?? this.#parts.options.drain?.grace ?? GRACE_MS);
 		const before = this.#inflight();
-		await within(graceMs, Promise.all([...this.#servers.values()].map((server) => server.drain())));
+		const drained = Promise.all([...this.#servers.values()].map((server) => server.drain()));
+		// What waits for a quorum that excludes us waits in vain.
+		await within(graceMs, drained, directory.outvoted);
 		const aborted = this.#inflight();
-		for (const { leave } of this.#companions) if (leave !== undefined) await within(graceMs, leave());
+		for (const { leave } of this.#companions)
+			if (leave !== undefined) await within(graceMs, leave(), directory.outvoted);
 		for (const companion of this.#companions.reverse()) await companion.close();
 		for (const server of this.#servers.values()) await server[Symbol.asyncDispose]();
 		directory.publish({ ready: false, left: true });

@@ -58,7 +58,7 @@ describe('directory', () => {
 		}
 	});
 
-	function replica(slot: number, gen: number): Directory {
+	function replica(slot: number, gen: number, displace: 'at-once' | 'when-ready' = 'when-ready'): Directory {
 		const key: KeyPair = createKeyPair();
 		const replicaId = peerIdOf(key.publicKey) as ReplicaId;
 		const csr = {
@@ -86,7 +86,7 @@ describe('directory', () => {
 			signer: key,
 			manifestCid: charter().manifestCid,
 			version: '1.0.0',
-			displace: 'when-ready',
+			displace,
 			addresses: () => transport.addresses(),
 		});
 		const node = createRpcNode<PeerPrincipal>({
@@ -109,5 +109,17 @@ describe('directory', () => {
 		await older.dial(both.record.replicaId, both.record.addresses);
 		await newer.dial(both.record.replicaId, both.record.addresses);
 		expect(await superseded).to.equal(3);
+	});
+
+	it('a stateful replica that is refused because its slot is another’s knows that it counts no more', async () => {
+		const [older, newer, other] = [replica(0, 1, 'at-once'), replica(0, 2, 'at-once'), replica(1, 1, 'at-once')];
+		await newer.dial(other.record.replicaId, other.record.addresses);
+		expect(older.outvoted.aborted).to.equal(false);
+		const refused = await older.dial(other.record.replicaId, other.record.addresses).then(
+			() => undefined,
+			(error: unknown) => error as Error,
+		);
+		expect(refused?.message).to.contain('slot 0 has been given to generation 2');
+		expect(older.outvoted.aborted).to.equal(true);
 	});
 });
