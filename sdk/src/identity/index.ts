@@ -1,5 +1,10 @@
 /** Keys, signed records and chains of trust. */
 export * from './keys.ts';
+export * from './machine.ts';
+export * from './machine-trust.ts';
+export * from './mesh-bundle.ts';
+export * from './peer-key.ts';
 export * from './records.ts';
+export { suite } from './suite/index.ts';
 export * from './ulid.ts';
 export * from './workload.ts';

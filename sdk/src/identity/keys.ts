@@ -1,17 +1,15 @@
 /**
- * Key pairs and the IDs made from them. Suite 1 is Ed25519 (RFC 8032); a key's first byte names its suite, so that
- * the composite post-quantum suite replaces what is inside and not the callers.
+ * Signing keys, key-encapsulation keys, and the IDs made from them. A public key's first byte names its suite, so that
+ * a key of a suite that this build does not know is refused, and never mistaken for another.
  */
-import { createHash, createPrivateKey, createPublicKey, type KeyObject, randomBytes, sign, verify } from 'node:crypto';
-import { base58btc } from 'multiformats/bases/base58';
+import { createHash, randomBytes } from 'node:crypto';
 import { MeshError } from '../errors.ts';
-import { cidFromDigest, type OwnerId, type PeerId, type RecordCid } from '../wire/index.ts';
+import { cidFromDigest, KEY_BYTES, type OwnerId, type RecordCid } from '../wire/index.ts';
+import { suite } from './suite/index.ts';
 
-const SUITE_ED25519 = 1;
+/** id-MLDSA65-Ed25519-SHA512. The byte 1 was plain Ed25519's, before the first release. */
+const SUITE_COMPOSITE = 2;
 const RAW_CODEC = 0x55;
-// DER prefixes of an Ed25519 key (RFC 8410).
-const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
-const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 
 /** Signs. The private half stays inside. */
 export interface Signer {
@@ -22,46 +20,55 @@ export interface Signer {
 
 /** A signer whose seed can be kept: the owner's file, a machine's state folder, a workload's tender key. */
 export interface KeyPair extends Signer {
-	/** 32 bytes. Secret. */
+	/** 64 bytes. Secret. */
 	readonly seed: Uint8Array;
 }
 
-/** A new key pair, or the one of a 32-byte seed. */
-export function createKeyPair(seed: Uint8Array = randomBytes(32)): KeyPair {
-	if (seed.byteLength !== 32) throw new MeshError('invalid_input', `a key seed has 32 bytes, not ${seed.byteLength}`);
-	const privateKey = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' });
-	const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' });
-	const publicKey = new Uint8Array(33);
-	publicKey[0] = SUITE_ED25519;
-	publicKey.set(spki.subarray(SPKI_PREFIX.length), 1);
-	return { seed: new Uint8Array(seed), publicKey, sign: (message) => new Uint8Array(sign(null, message, privateKey)) };
+/** A new key pair, or the one of a 64-byte seed. */
+export function createKeyPair(seed: Uint8Array = randomBytes(KEY_BYTES.seed)): KeyPair {
+	requireLength('a signing key seed', seed, KEY_BYTES.seed);
+	const key = suite.createSigningKey(seed);
+	const publicKey = new Uint8Array(KEY_BYTES.publicKey);
+	publicKey[0] = SUITE_COMPOSITE;
+	publicKey.set(key.publicKey, 1);
+	return { seed: new Uint8Array(seed), publicKey, sign: (message) => key.sign(message) };
 }
-
-const parsedKeys = new Map<string, KeyObject>();
-const PARSED_KEYS_MAX = 1024;
 
 /** True when `signature` over `message` is this key's. False for a key of an unknown suite or shape. */
 export function verifySignature(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
-	if (publicKey.byteLength !== 33 || publicKey[0] !== SUITE_ED25519 || signature.byteLength !== 64) return false;
-	const name = Buffer.from(publicKey).toString('base64');
-	let key = parsedKeys.get(name);
-	if (key === undefined) {
-		key = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, publicKey.subarray(1)]), format: 'der', type: 'spki' });
-		if (parsedKeys.size >= PARSED_KEYS_MAX) parsedKeys.clear();
-		parsedKeys.set(name, key);
-	}
-	return verify(null, message, key, signature);
+	if (publicKey.byteLength !== KEY_BYTES.publicKey || publicKey[0] !== SUITE_COMPOSITE) return false;
+	return suite.verify(publicKey.subarray(1), message, signature);
 }
 
-/** libp2p peer ID of an Ed25519 key: identity multihash of its protobuf form, base58btc (libp2p peer-ids spec). */
-export function peerIdOf(publicKey: Uint8Array): PeerId {
-	if (publicKey.byteLength !== 33 || publicKey[0] !== SUITE_ED25519) {
-		throw new MeshError('invalid_input', 'a peer ID needs an Ed25519 public key');
-	}
-	const multihash = new Uint8Array(38);
-	multihash.set([0x00, 0x24, 0x08, 0x01, 0x12, 0x20]);
-	multihash.set(publicKey.subarray(1), 6);
-	return base58btc.baseEncode(multihash) as PeerId;
+/** Opens what others seal to its public half. */
+export interface KemKeyPair {
+	/** 1,216 bytes, X-Wing. */
+	readonly publicKey: Uint8Array;
+	/** 32 bytes. Secret. */
+	readonly seed: Uint8Array;
+	/** `what`: the purpose that it was sealed for. Throws `unauthorized`, with one message for every reason. */
+	open(what: string, sealed: Uint8Array): Uint8Array;
+}
+
+/** A new key-encapsulation key, or the one of a 32-byte seed. */
+export function createKemKey(seed: Uint8Array = randomBytes(KEY_BYTES.kemSeed)): KemKeyPair {
+	requireLength('a key-encapsulation seed', seed, KEY_BYTES.kemSeed);
+	const key = suite.createKemKey(seed);
+	return {
+		publicKey: key.publicKey,
+		seed: new Uint8Array(seed),
+		open: (what, sealed) => suite.open(key, purpose(what), new Uint8Array(0), sealed),
+	};
+}
+
+/** Seals for the holder of this key alone (HPKE). What is sealed for one purpose cannot be opened for another. */
+export function sealTo(kemKey: Uint8Array, what: string, plaintext: Uint8Array): Uint8Array {
+	return suite.seal(kemKey, purpose(what), new Uint8Array(0), plaintext);
+}
+
+/** SHA-256 of a public key: names it where it is known. */
+export function keyIdOf(publicKey: Uint8Array): Uint8Array {
+	return sha256(publicKey);
 }
 
 /** CID (raw codec) of a public key. */
@@ -76,4 +83,13 @@ export function cidOf(body: Uint8Array): RecordCid {
 
 export function sha256(bytes: Uint8Array): Uint8Array {
 	return new Uint8Array(createHash('sha256').update(bytes).digest());
+}
+
+function purpose(what: string): Uint8Array {
+	return new TextEncoder().encode(`beemesh/${what}/1`);
+}
+
+function requireLength(what: string, bytes: Uint8Array, length: number): void {
+	if (bytes.byteLength !== length)
+		throw new MeshError('invalid_input', `${what} has ${length} bytes, not ${bytes.byteLength}`);
 }

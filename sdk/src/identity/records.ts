@@ -1,20 +1,23 @@
 /**
- * Signed records: sign, open, and the chains that callers trust. An envelope is canonical DAG-CBOR
- * `{b: body, k: public key, s: signature}`; the signature covers `beemesh/<type>/1 ‖ 0x00 ‖ b`, so that one type
+ * Signed records: sign, open, and what every check of freshness says. An envelope is canonical DAG-CBOR
+ * `{b: body, s: [{k: key or its ID, s: signature}]}`; a signature covers `beemesh/<type>/1 ‖ 0x00 ‖ b`, so that one type
  * can never be presented as another.
  */
 import * as v from 'valibot';
 import { MeshError } from '../errors.ts';
 import {
+	bytesSchema,
 	decodeRecord,
 	encodeRecord,
+	exactBytesSchema,
+	KEY_BYTES,
 	LIMITS,
 	RECORDS,
 	type RecordBody,
 	type RecordCid,
 	type RecordType,
 } from '../wire/index.ts';
-import { cidOf, type Signer, verifySignature } from './keys.ts';
+import { cidOf, keyIdOf, type Signer, verifySignature } from './keys.ts';
 
 /** A record whose signature has been verified. Whether the signer *may* say this is the caller's question. */
 export interface OpenedRecord<T extends RecordType> {
@@ -27,39 +30,67 @@ export interface OpenedRecord<T extends RecordType> {
 	readonly envelope: Uint8Array;
 }
 
+/** A record as it came, nothing of it proved yet. */
+export interface PeekedRecord<T extends RecordType> {
+	readonly type: T;
+	readonly cid: RecordCid;
+	readonly body: RecordBody<T>;
+	/** The signer's key, or its ID, as the envelope claims. */
+	readonly claimed: Uint8Array;
+	readonly envelope: Uint8Array;
+}
+
+/** Keys by which a record may be signed where it carries only the key's ID. */
+export type Keys<T extends RecordType> = readonly Uint8Array[] | ((body: RecordBody<T>) => readonly Uint8Array[]);
+
 const envelopeSchema = v.strictObject({
-	b: v.instance(Uint8Array),
-	k: v.instance(Uint8Array),
-	s: v.instance(Uint8Array),
+	b: bytesSchema(LIMITS.recordBytesMax),
+	s: v.pipe(
+		v.array(
+			v.strictObject({
+				k: v.union([exactBytesSchema(KEY_BYTES.keyId), exactBytesSchema(KEY_BYTES.publicKey)]),
+				s: exactBytesSchema(KEY_BYTES.signature),
+			}),
+		),
+		v.length(1),
+	),
 });
 
 /** Signs a record body; returns its envelope. */
 export function signRecord<T extends RecordType>(type: T, body: RecordBody<T>, signer: Signer): Uint8Array {
-	const b = encodeRecord(v.parse(RECORDS[type], body));
-	const envelope = encodeRecord({ b, k: signer.publicKey, s: signer.sign(signedBytes(type, b)) });
-	if (envelope.byteLength > LIMITS.recordBytesMax) {
-		throw new MeshError(
-			'invalid_input',
-			`${type} record has ${envelope.byteLength} bytes, the limit is ${LIMITS.recordBytesMax}`,
-		);
+	const { schema, bytesMax, names } = RECORDS[type];
+	const b = encodeRecord(v.parse(schema, body));
+	const k = names === 'key' ? signer.publicKey : keyIdOf(signer.publicKey);
+	const envelope = encodeRecord({ b, s: [{ k, s: signer.sign(signedBytes(type, b)) }] });
+	if (envelope.byteLength > bytesMax) {
+		throw new MeshError('invalid_input', `${type} record has ${envelope.byteLength} bytes, the limit is ${bytesMax}`);
 	}
 	return envelope;
 }
 
+/** Decodes without verifying, to decide whether verifying is worth it: size, canonical form, schema. Throws `invalid_input`. */
+export function peekRecord<T extends RecordType>(type: T, envelope: Uint8Array): PeekedRecord<T> {
+	const { b, s, body } = decode(type, envelope);
+	return { type, cid: cidOf(b), body, claimed: s[0]?.k ?? new Uint8Array(0), envelope };
+}
+
 /**
- * Decodes and verifies an envelope: size, canonical form, schema, signature, in that order.
- * Throws `invalid_input` (not such a record) or `unauthorized` (signature).
+ * Decodes and verifies an envelope: size, canonical form, schema, signature, in that order. `keys`: by which it may be
+ * signed, for types that carry only the key's ID; for others a restriction.
+ * Throws `invalid_input` (not such a record) or `unauthorized` (signature, or none of these keys).
  */
-export function openRecord<T extends RecordType>(type: T, envelope: Uint8Array): OpenedRecord<T> {
-	const outer = v.safeParse(envelopeSchema, decodeRecord(envelope));
-	if (!outer.success) throw new MeshError('invalid_input', `not a ${type} envelope: ${issueOf(outer.issues)}`);
-	const { b, k, s } = outer.output;
-	const parsed = v.safeParse(RECORDS[type], decodeRecord(b));
-	if (!parsed.success) throw new MeshError('invalid_input', `not a ${type} record: ${issueOf(parsed.issues)}`);
-	if (!verifySignature(k, signedBytes(type, b), s)) {
+export function openRecord<T extends RecordType>(type: T, envelope: Uint8Array, keys?: Keys<T>): OpenedRecord<T> {
+	const { b, s, body } = decode(type, envelope);
+	const [signature] = s;
+	if (signature === undefined) throw new MeshError('invalid_input', `this ${type} record is not signed`);
+	const allowed = typeof keys === 'function' ? keys(body) : keys;
+	const signer = keyNamed(signature.k, allowed);
+	if (signer === undefined)
+		throw new MeshError('unauthorized', `this ${type} record is signed with a key that may not sign it`);
+	if (!verifySignature(signer, signedBytes(type, b), signature.s)) {
 		throw new MeshError('unauthorized', `the signature of this ${type} record is not its signer's`);
 	}
-	return { type, cid: cidOf(b), body: parsed.output as RecordBody<T>, signer: k, envelope };
+	return { type, cid: cidOf(b), body, signer, envelope };
 }
 
 /** Throws `unauthorized` unless the record's time is within the accepted skew and before its expiry. */
@@ -77,8 +108,39 @@ export function requireFresh(
 	if (record.exp !== undefined && nowMs > record.exp) throw new MeshError('unauthorized', `${what} has expired`);
 }
 
+/** Throws `unauthorized` unless now is within the record's validity, with the accepted skew at its beginning. */
+export function requireValid(
+	what: string,
+	record: { readonly nbf: number; readonly exp: number },
+	nowMs: number,
+): void {
+	if (nowMs + LIMITS.skewMs < record.nbf)
+		throw new MeshError('unauthorized', `${what} is not valid before ${new Date(record.nbf).toISOString()}`);
+	if (nowMs > record.exp)
+		throw new MeshError('unauthorized', `${what} expired at ${new Date(record.exp).toISOString()}`);
+}
+
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 	return a.byteLength === b.byteLength && a.every((byte, i) => byte === b[i]);
+}
+
+function decode<T extends RecordType>(type: T, envelope: Uint8Array) {
+	const { schema, bytesMax, names } = RECORDS[type];
+	const outer = v.safeParse(envelopeSchema, decodeRecord(envelope, bytesMax));
+	if (!outer.success) throw new MeshError('invalid_input', `not a ${type} envelope: ${issueOf(outer.issues)}`);
+	const { b, s } = outer.output;
+	const keyBytes = names === 'key' ? KEY_BYTES.publicKey : KEY_BYTES.keyId;
+	if (s.some(({ k }) => k.byteLength !== keyBytes))
+		throw new MeshError('invalid_input', `not a ${type} envelope: its signer is named by ${names}`);
+	const parsed = v.safeParse(schema, decodeRecord(b, bytesMax));
+	if (!parsed.success) throw new MeshError('invalid_input', `not a ${type} record: ${issueOf(parsed.issues)}`);
+	return { b, s, body: parsed.output as RecordBody<T> };
+}
+
+function keyNamed(name: Uint8Array, keys: readonly Uint8Array[] | undefined): Uint8Array | undefined {
+	if (name.byteLength === KEY_BYTES.publicKey)
+		return keys === undefined ? name : keys.find((key) => sameBytes(key, name));
+	return keys?.find((key) => sameBytes(keyIdOf(key), name));
 }
 
 function signedBytes(type: RecordType, body: Uint8Array): Uint8Array {

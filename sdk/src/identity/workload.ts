@@ -16,13 +16,23 @@ import {
 	type Manifest,
 	type RecordCid,
 	type ReplicaCert,
+	type ReplicaId,
 	type Tender,
 	type TenderGrant,
 	type WorkloadId,
 	type WorkloadKind,
 } from '../wire/index.ts';
-import { cidOf, createKeyPair, type KeyPair, ownerIdOf, peerIdOf, type Signer, sha256 } from './keys.ts';
-import { type OpenedRecord, openRecord, requireFresh, sameBytes, signRecord } from './records.ts';
+import { cidOf, createKeyPair, type KeyPair, ownerIdOf, type Signer, sha256 } from './keys.ts';
+import { type NodeKeys, type OpenedMachine, requirePeerProof } from './machine.ts';
+import {
+	type OpenedRecord,
+	openRecord,
+	peekRecord,
+	requireFresh,
+	requireValid,
+	sameBytes,
+	signRecord,
+} from './records.ts';
 
 const CERT_TTL_MS = 24 * 60 * 60 * 1000;
 
@@ -92,8 +102,7 @@ export function openCharter(
 	if (charter.body.wid !== wid) throw new MeshError('unauthorized', 'the charter is of another workload');
 	const genesis = genesisFor(owner, charter.body.kind, charter.body.namespace, charter.body.name);
 	if (workloadIdOf(genesis) !== wid) throw new MeshError('unauthorized', 'the charter renames its workload');
-	if (nowMs + LIMITS.skewMs < charter.body.nbf || nowMs > charter.body.exp)
-		throw new MeshError('unauthorized', 'the charter is not valid now');
+	requireValid('the charter', charter.body, nowMs);
 	return charter;
 }
 
@@ -111,49 +120,45 @@ export function openTender(
 	envelope: Uint8Array,
 	nowMs: number,
 ): { tender: OpenedRecord<'tender'>; grant: OpenedRecord<'tender-grant'> } {
-	const tender = openRecord('tender', envelope);
-	requireFresh('the tender', tender.body, nowMs);
-	const grant = openGrant(tender.body.grant, nowMs);
-	if (grant.body.wid !== tender.body.wid || !sameBytes(grant.body.tenderKey, tender.signer)) {
-		throw new MeshError('unauthorized', 'the tender is not signed with the granted key');
-	}
-	return { tender, grant };
+	const claimed = peekRecord('tender', envelope).body;
+	requireFresh('the tender', claimed, nowMs);
+	const grant = openGrant(claimed.grant, nowMs);
+	if (grant.body.wid !== claimed.wid) throw new MeshError('unauthorized', 'the grant is of another workload');
+	return { tender: openRecord('tender', envelope, [grant.body.tenderKey]), grant };
 }
 
-/** Verifies that a machine signed this record and names itself in it. */
-export function openMachineRecord<T extends 'bid' | 'host-statement' | 'presence'>(
-	type: T,
-	envelope: Uint8Array,
-): OpenedRecord<T> {
-	const record = openRecord(type, envelope);
-	if ((peerIdOf(record.signer) as string) !== (record.body as { machineId: string }).machineId) {
-		throw new MeshError('unauthorized', `the ${type} is not signed by the machine it names`);
-	}
-	return record;
+/** A replica's request for admission, signed with the key that it wants certified. */
+export function requestAdmission(
+	keys: NodeKeys,
+	at: Omit<Csr, 'replicaId' | 'sigKey' | 'kemKey' | 'peerProof'>,
+): { readonly csr: Csr; readonly envelope: Uint8Array } {
+	const certified = { sigKey: keys.signer.publicKey, kemKey: keys.kem.publicKey };
+	const peerProof = keys.peer.proofFor(certified);
+	const csr: Csr = { ...at, replicaId: keys.peer.peerId as ReplicaId, ...certified, peerProof };
+	return { csr, envelope: signRecord('csr', csr, keys.signer) };
 }
 
-/** Verifies an award: fresh, signed by the requester of its tender. */
-export function openAward(envelope: Uint8Array, nowMs: number): OpenedRecord<'award'> {
-	const award = openRecord('award', envelope);
-	requireFresh('the award', award.body, nowMs);
-	if ((peerIdOf(award.signer) as string) !== award.body.requester)
-		throw new MeshError('unauthorized', 'the award is not signed by its requester');
-	return award;
+/** Verifies a request on its own: its keys are its signer's, and the peer key agrees. */
+export function openCsr(envelope: Uint8Array): OpenedRecord<'csr'> {
+	const csr = openRecord('csr', envelope, ({ sigKey }) => [sigKey]);
+	requirePeerProof(csr.body.replicaId, csr.body);
+	return csr;
 }
 
 /** Verifies an admission request: the replica's own signature, and the statement of the machine it runs on. */
 export function openAdmission(
 	csrEnvelope: Uint8Array,
 	statementEnvelope: Uint8Array,
-): { csr: OpenedRecord<'csr'>; machineId: MachineId } {
-	const csr = openRecord('csr', csrEnvelope);
-	if ((peerIdOf(csr.signer) as string) !== csr.body.replicaId)
-		throw new MeshError('unauthorized', 'the admission request is not signed by its replica');
-	const statement = openMachineRecord('host-statement', statementEnvelope);
+	machine: OpenedMachine,
+): { csr: OpenedRecord<'csr'>; statement: OpenedRecord<'host-statement'> } {
+	const csr = openCsr(csrEnvelope);
+	const statement = openRecord('host-statement', statementEnvelope, [machine.cert.sigKey]);
+	if (statement.body.machineId !== machine.machineId)
+		throw new MeshError('unauthorized', "the host's statement names another machine than its signer");
 	if (statement.body.csrCid !== csr.cid || statement.body.awardId !== csr.body.awardId) {
 		throw new MeshError('unauthorized', "the host's statement is about another admission request");
 	}
-	return { csr, machineId: statement.body.machineId };
+	return { csr, statement };
 }
 
 /** Certifies a replica. */
@@ -165,7 +170,7 @@ export function certify(
 	nowMs: number,
 ): Uint8Array {
 	const { wid, owner, namespace, name } = charter;
-	const { slot, gen, incarnation, replicaId, awardId } = csr;
+	const { slot, gen, incarnation, replicaId, sigKey, kemKey, awardId } = csr;
 	const body: ReplicaCert = {
 		wid,
 		owner,
@@ -175,6 +180,8 @@ export function certify(
 		gen,
 		incarnation,
 		replicaId,
+		sigKey,
+		kemKey,
 		machineId,
 		awardId,
 		nbf: nowMs,
@@ -195,13 +202,10 @@ export function openCredential(
 	nowMs: number,
 ): { cert: ReplicaCert; grant: TenderGrant; owner: Uint8Array } {
 	const grant = openGrant(credential.grant, nowMs);
-	const cert = openRecord('replica-cert', credential.cert);
-	if (!sameBytes(cert.signer, grant.body.tenderKey))
-		throw new MeshError('unauthorized', 'the certificate is not signed with the granted key');
+	const cert = openRecord('replica-cert', credential.cert, [grant.body.tenderKey]);
 	if (cert.body.wid !== grant.body.wid || cert.body.owner !== grant.body.owner)
 		throw new MeshError('unauthorized', 'the certificate is of another workload');
-	if (nowMs + LIMITS.skewMs < cert.body.nbf || nowMs > cert.body.exp)
-		throw new MeshError('unauthorized', 'the certificate is not valid now');
+	requireValid('the certificate', cert.body, nowMs);
 	return { cert: cert.body, grant: grant.body, owner: grant.signer };
 }
 

@@ -10,7 +10,6 @@ import {
 	cidSchema,
 	envelopeSchema,
 	genSchema,
-	idSchema,
 	machineIdSchema,
 	replicaIdSchema,
 	slotSchema,
@@ -101,5 +100,3 @@ export const placementMethods = {
 	place: rpc.stream({ input: placeRequestSchema, output: placeEventSchema }),
 	admit: rpc({ input: admitRequestSchema, output: v.strictObject({}), idempotent: true }),
 };
-
-export const tenderIdSchema = idSchema;

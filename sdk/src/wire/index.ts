@@ -1,6 +1,9 @@
 /** Message types, identifiers, records and limits that both planes share. Pure. */
 export * from './dag-cbor.ts';
+export * from './fields.ts';
 export * from './ids.ts';
 export * from './kube.ts';
 export * from './limits.ts';
+export * from './machine-records.ts';
 export * from './records.ts';
+export * from './workload-records.ts';

@@ -19,3 +19,18 @@ export const LIMITS = {
 	addressesMax: 16,
 	addressBytesMax: 256,
 } as const;
+
+/** Sizes of keys and signatures of the one suite there is (`identity/suite/`). A public key is tagged with its suite. */
+export const KEY_BYTES = {
+	/** 1 byte suite, then ML-DSA-65 and Ed25519. */
+	publicKey: 1 + 1952 + 32,
+	/** SHA-256 of a public key. */
+	keyId: 32,
+	signature: 3309 + 64,
+	seed: 64,
+	/** X-Wing. */
+	kemPublicKey: 1184 + 32,
+	kemSeed: 32,
+	/** An Ed25519 signature with the libp2p peer key. */
+	peerProof: 64,
+} as const;

@@ -1,0 +1,111 @@
+/** What one machine knows of its mesh: the newest epoch, and the machines whose credentials it has verified. */
+import { MeshError } from '../errors.ts';
+import type { MachineId } from '../wire/index.ts';
+import { type OpenedMachine, type OpenedMesh, openMachineCredential } from './machine.ts';
+import { type OpenedRecord, openRecord, peekRecord, requireFresh } from './records.ts';
+
+/** Most machines remembered; of more the longest unused is forgotten, and asked for its credential again. */
+const MACHINES_MAX = 4096;
+
+export class MachineTrust {
+	readonly mesh: OpenedMesh;
+	#epoch: OpenedRecord<'mesh-epoch'>;
+	#revoked: ReadonlySet<MachineId>;
+	readonly #machines = new Map<MachineId, OpenedMachine>();
+	readonly #listeners = new Set<(epoch: OpenedRecord<'mesh-epoch'>) => void>();
+
+	constructor(mesh: OpenedMesh, epoch: Uint8Array) {
+		this.mesh = mesh;
+		this.#epoch = this.#openEpoch(epoch);
+		this.#revoked = new Set(this.#epoch.body.revoked);
+	}
+
+	get epoch(): OpenedRecord<'mesh-epoch'> {
+		return this.#epoch;
+	}
+
+	/** Told of every newer epoch, after it holds. */
+	onEpoch(listener: (epoch: OpenedRecord<'mesh-epoch'>) => void): Disposable {
+		this.#listeners.add(listener);
+		return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+	}
+
+	/** Takes an epoch from anybody. True when it is newer. Throws `unauthorized`; `conflict` for a second one of a number. */
+	offerEpoch(envelope: Uint8Array): boolean {
+		const claimed = peekRecord('mesh-epoch', envelope);
+		if (claimed.cid === this.#epoch.cid || claimed.body.seq < this.#epoch.body.seq) return false;
+		const epoch = this.#openEpoch(envelope);
+		if (epoch.body.seq === this.#epoch.body.seq) {
+			throw new MeshError('conflict', `there are two epochs ${epoch.body.seq} of this mesh: its root key is misused`, {
+				details: { known: this.#epoch.cid, other: epoch.cid },
+			});
+		}
+		this.#epoch = epoch;
+		this.#revoked = new Set(epoch.body.revoked);
+		for (const machineId of this.#revoked) this.#machines.delete(machineId);
+		for (const listener of [...this.#listeners]) listener(epoch);
+		return true;
+	}
+
+	/** Verifies a credential and that its machine is not revoked; remembers it. */
+	learn(credential: Uint8Array, nowMs: number): OpenedMachine {
+		const machine = openMachineCredential(credential, this.mesh, nowMs);
+		const { machineId } = machine;
+		if (this.#revoked.has(machineId)) throw revoked(machineId);
+		const known = this.#machines.get(machineId);
+		this.#machines.delete(machineId);
+		// An older certificate of the same machine, still valid, does not replace its renewal.
+		this.#machines.set(machineId, known !== undefined && known.cert.exp > machine.cert.exp ? known : machine);
+		if (this.#machines.size > MACHINES_MAX) {
+			for (const oldest of this.#machines.keys()) {
+				this.#machines.delete(oldest);
+				break;
+			}
+		}
+		return machine;
+	}
+
+	/** A machine whose credential is known and holds now. */
+	machine(machineId: MachineId, nowMs: number): OpenedMachine | undefined {
+		const found = this.#machines.get(machineId);
+		return found !== undefined && nowMs <= found.cert.exp ? found : undefined;
+	}
+
+	isRevoked(machineId: MachineId): boolean {
+		return this.#revoked.has(machineId);
+	}
+
+	/** Verifies that a machine of the mesh signed this record and names itself in it. */
+	open<T extends MachineRecordType>(type: T, envelope: Uint8Array, nowMs: number): OpenedRecord<T> {
+		const claimed = (peekRecord(type, envelope).body as { readonly machineId: MachineId }).machineId;
+		return openRecord(type, envelope, [this.#keyOf(claimed, nowMs)]);
+	}
+
+	/** Verifies an award: fresh, signed by the machine that it names as its requester. */
+	openAward(envelope: Uint8Array, nowMs: number): OpenedRecord<'award'> {
+		const { body } = peekRecord('award', envelope);
+		requireFresh('the award', body, nowMs);
+		return openRecord('award', envelope, [this.#keyOf(body.requester, nowMs)]);
+	}
+
+	#keyOf(machineId: MachineId, nowMs: number): Uint8Array {
+		if (this.#revoked.has(machineId)) throw revoked(machineId);
+		const machine = this.machine(machineId, nowMs);
+		if (machine === undefined)
+			throw new MeshError('unauthorized', `the certificate of machine ${machineId} is not known here`);
+		return machine.cert.sigKey;
+	}
+
+	#openEpoch(envelope: Uint8Array): OpenedRecord<'mesh-epoch'> {
+		const epoch = openRecord('mesh-epoch', envelope, [this.mesh.body.rootKey]);
+		if (epoch.body.mesh !== this.mesh.cid) throw new MeshError('unauthorized', 'the epoch is of another mesh');
+		return epoch;
+	}
+}
+
+/** Records that name the machine that signs them as `machineId`. */
+export type MachineRecordType = 'host-statement' | 'presence' | 'lease';
+
+function revoked(machineId: MachineId): MeshError {
+	return new MeshError('unauthorized', `machine ${machineId} has been revoked from this mesh`);
+}

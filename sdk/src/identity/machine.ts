@@ -1,0 +1,149 @@
+/**
+ * A mesh and its machines: genesis → (enroller) → machine certificate, and the epoch that says who is out. A machine's
+ * credential is its certificate with the delegation it was signed under, if any, so that whoever holds the genesis can
+ * check it alone.
+ */
+import { randomBytes } from 'node:crypto';
+import * as v from 'valibot';
+import { MeshError } from '../errors.ts';
+import {
+	decodeRecord,
+	encodeRecord,
+	envelopeSchema,
+	KEY_BYTES,
+	type MachineCert,
+	type MachineId,
+	type PeerId,
+	type RecordCid,
+} from '../wire/index.ts';
+import { createKemKey, createKeyPair, type KemKeyPair, type KeyPair } from './keys.ts';
+import { createPeerKey, type PeerKey, verifyPeerProof } from './peer-key.ts';
+import { type OpenedRecord, openRecord, peekRecord, requireValid, signRecord } from './records.ts';
+
+/** A certificate lives at most this long; machines renew theirs at half of it. */
+export const MACHINE_CERT_TTL_MS = 30 * 24 * 3_600_000;
+export const MACHINE_SEED_BYTES = 32 + KEY_BYTES.seed + KEY_BYTES.kemSeed;
+const CREDENTIAL_BYTES_MAX = 24 * 1024;
+
+/** The three keys of one machine or replica; one holder, different uses. */
+export interface NodeKeys {
+	readonly peer: PeerKey;
+	readonly signer: KeyPair;
+	readonly kem: KemKeyPair;
+	/** All three seeds, to be kept. Secret. */
+	readonly seed: Uint8Array;
+}
+
+/** New keys, or those of a seed of {@link MACHINE_SEED_BYTES}. */
+export function createNodeKeys(seed: Uint8Array = randomBytes(MACHINE_SEED_BYTES)): NodeKeys {
+	if (seed.byteLength !== MACHINE_SEED_BYTES) {
+		throw new MeshError('invalid_input', `the seed of a node has ${MACHINE_SEED_BYTES} bytes, not ${seed.byteLength}`);
+	}
+	return {
+		peer: createPeerKey(seed.subarray(0, 32)),
+		signer: createKeyPair(seed.subarray(32, 32 + KEY_BYTES.seed)),
+		kem: createKemKey(seed.subarray(32 + KEY_BYTES.seed)),
+		seed: new Uint8Array(seed),
+	};
+}
+
+export type OpenedMesh = OpenedRecord<'mesh-genesis'>;
+
+/** Makes a mesh: a genesis signed by its own root key. */
+export function createMesh(name: string, root: KeyPair, nowMs: number): OpenedMesh {
+	const body = { name, rootKey: root.publicKey, salt: new Uint8Array(randomBytes(16)), createdMs: nowMs };
+	return openMesh(signRecord('mesh-genesis', body, root));
+}
+
+/** Verifies a genesis. That it is *our* mesh is known by its CID only. */
+export function openMesh(envelope: Uint8Array): OpenedMesh {
+	return openRecord('mesh-genesis', envelope, ({ rootKey }) => [rootKey]);
+}
+
+/** A machine's request for enrolment. */
+export function requestEnrolment(
+	keys: NodeKeys,
+	about: { readonly name: string; readonly labels: Readonly<Record<string, string>> },
+	nowMs: number,
+): Uint8Array {
+	const certified = { sigKey: keys.signer.publicKey, kemKey: keys.kem.publicKey };
+	const body = {
+		machineId: keys.peer.peerId as MachineId,
+		...certified,
+		peerProof: keys.peer.proofFor(certified),
+		name: about.name,
+		labels: { ...about.labels },
+		ts: nowMs,
+	};
+	return signRecord('machine-csr', body, keys.signer);
+}
+
+/** Verifies a request: its keys are its signer's, and the peer key agrees. Age is the caller's question: air gaps take days. */
+export function openEnrolmentRequest(envelope: Uint8Array): OpenedRecord<'machine-csr'> {
+	const csr = openRecord('machine-csr', envelope, ({ sigKey }) => [sigKey]);
+	requirePeerProof(csr.body.machineId, csr.body);
+	return csr;
+}
+
+/** Throws `unauthorized` unless the peer key's holder wants these keys certified. */
+export function requirePeerProof(
+	peerId: PeerId,
+	keys: { readonly sigKey: Uint8Array; readonly kemKey: Uint8Array; readonly peerProof: Uint8Array },
+): void {
+	if (!verifyPeerProof(peerId, keys, keys.peerProof))
+		throw new MeshError('unauthorized', `the holder of ${peerId} has not asked for these keys to be certified`);
+}
+
+/** Certifies a machine. `enroller`: the delegation that the signer acts under; absent: the signer is the root. */
+export function certifyMachine(
+	cert: Omit<MachineCert, 'exp'> & { readonly exp?: number },
+	signer: KeyPair,
+	enroller?: Uint8Array,
+): Uint8Array {
+	const signed = signRecord('machine-cert', { exp: cert.nbf + MACHINE_CERT_TTL_MS, ...cert }, signer);
+	return encodeRecord({ cert: signed, ...(enroller === undefined ? {} : { enroller }) });
+}
+
+/** A machine whose credential has been verified. Whether it is revoked is `MachineTrust`'s to say. */
+export interface OpenedMachine {
+	readonly machineId: MachineId;
+	/** Names the certificate. */
+	readonly cid: RecordCid;
+	readonly cert: MachineCert;
+	/** The credential as it came. */
+	readonly credential: Uint8Array;
+}
+
+const credentialSchema = v.strictObject({ cert: envelopeSchema, enroller: v.optional(envelopeSchema) });
+
+/** Verifies a credential: size, form, mesh, time, delegation, signatures. Throws `invalid_input` or `unauthorized`. */
+export function openMachineCredential(credential: Uint8Array, mesh: OpenedMesh, nowMs: number): OpenedMachine {
+	const parsed = v.safeParse(credentialSchema, decodeRecord(credential, CREDENTIAL_BYTES_MAX));
+	if (!parsed.success) throw new MeshError('invalid_input', 'not a machine credential');
+	const { cert: envelope, enroller } = parsed.output;
+	// Cheap checks on what it claims come first; nothing of it is used before its signature holds.
+	const claimed = peekRecord('machine-cert', envelope).body;
+	requireOfMesh('the machine certificate', claimed.mesh, mesh);
+	requireValid('the machine certificate', claimed, nowMs);
+	if (claimed.exp - claimed.nbf > MACHINE_CERT_TTL_MS)
+		throw new MeshError('unauthorized', 'the machine certificate lives longer than 30 days');
+	const { body: cert, cid } = openRecord('machine-cert', envelope, [certifierOf(claimed, enroller, mesh, nowMs)]);
+	return { machineId: cert.machineId, cid, cert, credential };
+}
+
+/** The key that may have signed this certificate. */
+function certifierOf(cert: MachineCert, enroller: Uint8Array | undefined, mesh: OpenedMesh, nowMs: number): Uint8Array {
+	if (enroller === undefined) return mesh.body.rootKey;
+	const { body } = openRecord('enroller', enroller, [mesh.body.rootKey]);
+	requireOfMesh('the delegation', body.mesh, mesh);
+	requireValid('the delegation', body, nowMs);
+	if (cert.serial < body.serialMin || cert.serial > body.serialMax)
+		throw new MeshError('unauthorized', `serial ${cert.serial} is outside the delegation of its certifier`);
+	if (cert.caps.length > 0)
+		throw new MeshError('unauthorized', 'only the root gives capabilities; this certificate is an enroller’s');
+	return body.sigKey;
+}
+
+function requireOfMesh(what: string, meshId: RecordCid, mesh: OpenedMesh): void {
+	if (meshId !== mesh.cid) throw new MeshError('unauthorized', `${what} is of another mesh`);
+}
