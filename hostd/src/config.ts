@@ -62,6 +62,8 @@ const schema = v.strictObject({
 	/** Process runtime: what an image name runs. */
 	images: v.record(v.string(), imageSchema, 'must be an object'),
 	podmanSocket: v.optional(text),
+	/** File of what pods may do here beyond the default, per owner. */
+	policy: v.optional(text),
 	/** Kept back from workloads. */
 	reserve: v.strictObject(
 		{ cpuMillis: amount, memoryBytes: amount, diskBytes: amount },
@@ -100,6 +102,8 @@ Usage: hostd [options]
   --label KEY=VALUE      for nodeSelector; repeatable  [BEEMESH_LABELS, comma-separated]
   --runtime NAME         process | podman              [BEEMESH_RUNTIME; default: podman]
   --podman-socket PATH   Podman's API socket           [BEEMESH_PODMAN_SOCKET; default: the system's]
+  --policy FILE          JSON: what pods of which owner [BEEMESH_POLICY; default: nothing beyond what all may]
+                         may do beyond the default; read once at start (docs/host-policy.md)
   --metrics ADDR:PORT    serve Prometheus metrics      [BEEMESH_METRICS; default: off]
   --log-level LEVEL      debug | info | warn | error   [BEEMESH_LOG_LEVEL; default: info]
   --log-format FORMAT    json | text                   [BEEMESH_LOG_FORMAT; default: text on a terminal, else json]
@@ -124,6 +128,7 @@ const options = {
 	label: { type: 'string', multiple: true },
 	runtime: { type: 'string' },
 	'podman-socket': { type: 'string' },
+	policy: { type: 'string' },
 	metrics: { type: 'string' },
 	'log-level': { type: 'string' },
 	'log-format': { type: 'string' },
@@ -159,6 +164,7 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTt
 		labels: labelsOf(flags.label ?? listOf(env['BEEMESH_LABELS'])),
 		runtime: pick(flags.runtime, 'BEEMESH_RUNTIME'),
 		podmanSocket: pick(flags['podman-socket'], 'BEEMESH_PODMAN_SOCKET'),
+		policy: pick(flags.policy, 'BEEMESH_POLICY'),
 		metrics: pick(flags.metrics, 'BEEMESH_METRICS'),
 		logLevel: pick(flags['log-level'], 'BEEMESH_LOG_LEVEL'),
 		logFormat: pick(flags['log-format'], 'BEEMESH_LOG_FORMAT'),

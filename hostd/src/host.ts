@@ -9,6 +9,7 @@ import { loadMachineKey } from './key.ts';
 import { createMeshNode } from './mesh/index.ts';
 import { serveMetrics } from './metrics-server.ts';
 import { createPodManager } from './pods/index.ts';
+import { loadHostPolicy } from './policy/index.ts';
 import { allocatableOf, createAccountant, readMachineFacts } from './resources/index.ts';
 import { openRuntime } from './runtime/open.ts';
 import { createScheduler } from './scheduler/index.ts';
@@ -36,9 +37,10 @@ export async function startHost(components: {
 	const startedAtMs = nowMs();
 	const started = new AsyncDisposableStack();
 	try {
+		const policy = await loadHostPolicy(config);
 		started.use(await holdStateDir(config.stateDir));
 		const signer = await loadMachineKey(config.stateDir);
-		const runtime = started.use(await openRuntime(config, peerIdOf(signer.publicKey)));
+		const runtime = started.use(await openRuntime(config, peerIdOf(signer.publicKey), policy));
 		const runtimeVersion = await runtime.check();
 		const capacity = allocatableOf(await readMachineFacts({ stateDir: config.stateDir }), config.reserve);
 		const resources = createAccountant(capacity);
@@ -89,6 +91,7 @@ export async function startHost(components: {
 			signer,
 			logger,
 			metrics,
+			admits: ({ manifest, charter }) => policy.check(manifest, charter.body),
 			deploy: (award, opened, signal) => hosting.deploy(award, opened, signal),
 		});
 		started.use(scheduler);

@@ -37,7 +37,7 @@ export function checkWorkload(manifest: Manifest): readonly Finding[] {
 		...claims.map(({ metadata }, i) => [`spec.volumeClaimTemplates[${i}].metadata.name`, metadata.name] as const),
 	]);
 	for (const [i, volume] of volumes.entries()) {
-		if (volume.emptyDir && volume.persistentVolumeClaim)
+		if ([volume.emptyDir, volume.persistentVolumeClaim, volume.hostPath].filter(Boolean).length > 1)
 			add(`spec.template.spec.volumes[${i}]`, 'must have one source only');
 	}
 	const ports = everyContainer.flatMap(({ container, at }) =>

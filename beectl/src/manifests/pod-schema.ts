@@ -133,7 +133,7 @@ const containerSecurity = object({
 	...userFields,
 	allowPrivilegeEscalation: maybe(flag),
 	readOnlyRootFilesystem: maybe(flag),
-	privileged: maybe(v.literal(false, 'no host of this version runs privileged containers')),
+	privileged: maybe(flag),
 	capabilities: maybe(object({ add: maybe(list(text(64), 64)), drop: maybe(list(text(64), 64)) })),
 	procMount: onlyValue('Default'),
 });
@@ -175,7 +175,7 @@ const initContainer = object({
 });
 
 const OTHER_VOLUMES =
-	'awsElasticBlockStore azureDisk azureFile cephfs cinder configMap csi downwardAPI ephemeral fc flexVolume flocker gcePersistentDisk gitRepo glusterfs hostPath image iscsi nfs photonPersistentDisk portworxVolume projected quobyte rbd scaleIO secret storageos vsphereVolume'.split(
+	'awsElasticBlockStore azureDisk azureFile cephfs cinder configMap csi downwardAPI ephemeral fc flexVolume flocker gcePersistentDisk gitRepo glusterfs image iscsi nfs photonPersistentDisk portworxVolume projected quobyte rbd scaleIO secret storageos vsphereVolume'.split(
 		' ',
 	);
 const volume = object({
@@ -184,10 +184,14 @@ const volume = object({
 		object({ sizeLimit: maybe(quantity), medium: ignored("emptyDir volumes are kept on the host's disk") }),
 	),
 	persistentVolumeClaim: maybe(object({ claimName: dnsLabel, readOnly: onlyValue(false) })),
+	// Whether a host gives one is its operator's policy, as for privileged, capabilities and hostNetwork.
+	hostPath: maybe(
+		object({ path: filled(), type: maybe(oneOf('', 'Directory', 'File', 'Socket', 'CharDevice', 'BlockDevice')) }),
+	),
 	...Object.fromEntries(
 		OTHER_VOLUMES.map((name) => [
 			name,
-			refused('only emptyDir and persistentVolumeClaim volumes are served by this version'),
+			refused('only emptyDir, persistentVolumeClaim and hostPath volumes are served by this version'),
 		]),
 	),
 });
@@ -253,7 +257,7 @@ const podSpec = object({
 	priority: ignored('all workloads have the same priority'),
 	preemptionPolicy: ignored('nothing is preempted'),
 	shareProcessNamespace: onlyValue(false),
-	hostNetwork: onlyValue(false, 'no host of this version shares its network with pods'),
+	hostNetwork: maybe(flag),
 	hostPID: onlyValue(false, 'no host of this version shares its processes with pods'),
 	hostIPC: onlyValue(false, 'no host of this version shares its IPC with pods'),
 	hostUsers: onlyValue(true),

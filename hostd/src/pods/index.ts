@@ -8,4 +8,3 @@ export {
 	type PodManagerComponents,
 	type PodReport,
 } from './pod-manager.ts';
-export { checkPolicy } from './policy.ts';

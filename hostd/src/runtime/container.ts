@@ -4,7 +4,7 @@
  */
 import { parseQuantity } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
-import type { Container } from '@beemesh/sdk/wire';
+import type { Container, Volume } from '@beemesh/sdk/wire';
 import type { PodStart } from './runtime.ts';
 
 export interface ResolvedContainer {
@@ -83,7 +83,10 @@ export function pickContainer<T extends { readonly name: string }>(
 }
 
 /** The volumes of a pod with their kind checked: what each mounted volume is backed by. */
-export type VolumeSource = { readonly kind: 'empty' } | { readonly kind: 'named'; readonly volume: string };
+export type VolumeSource =
+	| { readonly kind: 'empty' }
+	| { readonly kind: 'named'; readonly volume: string }
+	| ({ readonly kind: 'host' } & NonNullable<Volume['hostPath']>);
 
 export function volumeSources(spec: PodStart): ReadonlyMap<string, VolumeSource> {
 	const sources = new Map<string, VolumeSource>();
@@ -101,8 +104,13 @@ export function volumeSources(spec: PodStart): ReadonlyMap<string, VolumeSource>
 			sources.set(volume.name, { kind: 'named', volume: checkVolumeName(named, field) });
 		} else if (volume.emptyDir) {
 			sources.set(volume.name, { kind: 'empty' });
+		} else if (volume.hostPath) {
+			sources.set(volume.name, { kind: 'host', ...volume.hostPath });
 		} else {
-			throw new MeshError('invalid_input', `${field}: only emptyDir and persistentVolumeClaim volumes can be run`);
+			throw new MeshError(
+				'invalid_input',
+				`${field}: only emptyDir, persistentVolumeClaim and hostPath volumes can be run`,
+			);
 		}
 	}
 	for (const [at, container] of spec.pod.spec.containers.entries()) {

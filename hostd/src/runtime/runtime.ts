@@ -1,10 +1,14 @@
-import type { Pod } from '@beemesh/sdk/wire';
+import type { OwnerId, Pod } from '@beemesh/sdk/wire';
 
 /** Everything a runtime needs to start one pod. The pod is plain Kubernetes v1, one slot of one workload. */
 export interface PodStart {
 	/** Unique on this host, stable over restarts in place; DNS-label safe. Also the runtime's name of the pod. */
 	readonly podId: string;
 	readonly pod: Pod;
+	/** Whose it is, for the host's policy. Absent: only what every owner may. */
+	readonly owner?: OwnerId;
+	/** Digests that its workload's charter names, for the host's policy. Absent or empty: it names none. */
+	readonly imageDigests?: readonly string[];
 	/** Extra environment for every container (`BEEMESH_*`). Wins over the manifest's. */
 	readonly env: Readonly<Record<string, string>>;
 	/** Host directory (mode 0700) with the pod's unix socket `pod.sock`; seen by containers at `env.BEEMESH_SOCKET`'s folder. */
@@ -111,7 +115,7 @@ export interface Runtime extends AsyncDisposable {
 	/** True when the image can be started without pulling. */
 	hasImage(image: string): Promise<boolean>;
 	pullImage(image: string, options?: { readonly signal?: AbortSignal }): Promise<void>;
-	/** Creates and starts; on failure nothing half-made stays behind. */
+	/** Creates and starts what the host's policy admits; on failure nothing half-made stays behind. */
 	start(spec: PodStart): Promise<RuntimePod>;
 	/** Starts exited containers of an existing pod again, in place: those named, or all. */
 	restart(podId: string, containers?: readonly string[]): Promise<RuntimePod>;

@@ -26,6 +26,8 @@ export interface DeployerOptions {
 	readonly ledger: Ledger;
 	readonly signer: Signer;
 	readonly deploy: Deploy;
+	/** Throws, saying why, for a workload that this host will not run whatever it offered. */
+	readonly admits?: ((opened: OpenedBundle) => void) | undefined;
 	readonly entropy: Entropy;
 	readonly clock: Clock;
 	readonly logger: Logger;
@@ -73,6 +75,8 @@ export class Deployer {
 			throw new MeshError('unauthorized', 'the bundle is not that of the awarded workload and manifest');
 		}
 		if (opened.charter.body.deleted) throw new MeshError('unauthorized', 'the workload has been deleted');
+		// A tender tells what a workload needs, not what it does: this is the first look at its manifest.
+		this.#options.admits?.(opened);
 
 		let answer: AwardAnswer = { accepted: false, reason: 'this host is stopping' };
 		if (this.#closing.signal.aborted) return answer;

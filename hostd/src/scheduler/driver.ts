@@ -6,6 +6,7 @@ import type { Admission, AdmitRequest, PlaceEvent, PlaceRequest } from '@beemesh
 import { MeshError } from '@beemesh/sdk/errors';
 import {
 	createUlid,
+	type OpenedBundle,
 	openAdmission,
 	openBundle,
 	openMachineRecord,
@@ -34,6 +35,8 @@ export interface SchedulerOptions {
 	/** The machine's key. */
 	readonly signer: Signer;
 	readonly deploy: Deploy;
+	/** Throws, saying why, for a workload that this host will not run whatever it offered. @default runs all */
+	readonly admits?: (opened: OpenedBundle) => void;
 	readonly logger: Logger;
 	readonly metrics: Metrics;
 	readonly clock?: Clock;
@@ -93,6 +96,7 @@ class SchedulerDriver implements Scheduler {
 			resources,
 			signer,
 			deploy,
+			admits,
 			logger,
 			metrics,
 			clock = systemClock,
@@ -108,6 +112,7 @@ class SchedulerDriver implements Scheduler {
 			ledger: resources,
 			signer,
 			deploy,
+			admits,
 			clock,
 			logger,
 			metrics,

@@ -95,12 +95,13 @@ export class Hosting implements LocalWorkloads {
 
 	/** Starts the pod of an award; resolves when its replica serves, rejects (and leaves nothing behind) when it will not. */
 	async deploy(award: Award, opened: OpenedBundle, signal: AbortSignal): Promise<void> {
-		const { runtime, pods, config, ended, logger, nowMs } = this.#options;
+		const { pods, config, ended, logger, nowMs } = this.#options;
 		ended.refuse(award.wid, opened.charter.body.era);
 		const podId = podIdOf(award.wid, raftMemberId(award.slot, award.gen));
 		await this.#removing.get(podId);
 		const { containers } = opened.manifest.spec.template.spec;
-		const ports = await publishPorts(containers, config.bind, this.#freePorts, runtime.capabilities);
+		const isolatesNetwork = this.#isolates(opened);
+		const ports = await publishPorts(containers, config.bind, this.#freePorts, { isolatesNetwork });
 		const built = buildPod(opened.manifest, award.slot, award.gen, { hostIp: config.advertise ?? config.bind });
 		const pod = this.#register({ podId, award, opened, name: built.metadata.name, ports, createdAtMs: nowMs() });
 		try {
@@ -109,6 +110,7 @@ export class Hosting implements LocalWorkloads {
 			await pods.deploy({
 				podId,
 				pod: built,
+				owner: opened.charter.body.owner,
 				ports,
 				socketDir,
 				env: this.#environment(pod, socketDir),
@@ -330,9 +332,9 @@ export class Hosting implements LocalWorkloads {
 	}
 
 	#contextOf(pod: HostedPod): PodContext {
-		const { config, runtime, pods } = this.#options;
+		const { config, pods } = this.#options;
 		const mesh = pod.ports.find(({ name }) => name === MESH_PORT);
-		const isolated = runtime.capabilities.isolatesNetwork;
+		const isolated = this.#isolates(pod.bundle);
 		const listenIp = isolated ? '0.0.0.0' : config.bind;
 		const publicIp = config.advertise ?? config.bind;
 		// A loopback address of the host means another machine, the pod itself, inside a network of its own.
@@ -354,12 +356,18 @@ export class Hosting implements LocalWorkloads {
 		};
 	}
 
+	/** False for a pod on the host's own network. */
+	#isolates({ manifest }: OpenedBundle): boolean {
+		return this.#options.runtime.capabilities.isolatesNetwork && manifest.spec.template.spec.hostNetwork !== true;
+	}
+
 	#environment(pod: HostedPod, socketDir: string): Record<string, string> {
 		const { runtime, config } = this.#options;
-		const isolated = runtime.capabilities.isolatesNetwork;
+		// Who gives a pod a network of its own gives it a view of the file system of its own too.
+		const isContained = runtime.capabilities.isolatesNetwork;
 		return {
-			BEEMESH_SOCKET: isolated ? '/run/beemesh/pod.sock' : join(socketDir, 'pod.sock'),
-			BEEMESH_BIND: isolated ? '0.0.0.0' : config.bind,
+			BEEMESH_SOCKET: isContained ? '/run/beemesh/pod.sock' : join(socketDir, 'pod.sock'),
+			BEEMESH_BIND: this.#isolates(pod.bundle) ? '0.0.0.0' : config.bind,
 			BEEMESH_POD: pod.name,
 			...portEnvironment(pod.ports),
 		};

@@ -22,7 +22,7 @@ export async function publishPorts(
 	containers: readonly Container[],
 	bind: string,
 	free: FreePorts,
-	capabilities: RuntimeCapabilities,
+	capabilities: Pick<RuntimeCapabilities, 'isolatesNetwork'>,
 ): Promise<PublishedPort[]> {
 	const mesh = await free.take('udp');
 	const ports: PublishedPort[] = [{ name: MESH_PORT, protocol: 'udp', hostIp: bind, host: mesh, container: mesh }];

@@ -39,6 +39,27 @@ export interface Probe {
 	readonly successThreshold?: number;
 }
 
+/** What containers and pods may say alike about their confinement. */
+interface Confinement {
+	readonly runAsUser?: number;
+	readonly runAsGroup?: number;
+	readonly runAsNonRoot?: boolean;
+	readonly seccompProfile?: { readonly type: 'RuntimeDefault' };
+}
+
+export interface SecurityContext extends Confinement {
+	readonly allowPrivilegeEscalation?: boolean;
+	readonly readOnlyRootFilesystem?: boolean;
+	/** Needs the policy of the host. */
+	readonly privileged?: boolean;
+	/** Adding needs the policy of the host. */
+	readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] };
+}
+
+export interface PodSecurityContext extends Confinement {
+	readonly fsGroup?: number;
+}
+
 export interface Container {
 	readonly name: string;
 	readonly image: string;
@@ -56,13 +77,18 @@ export interface Container {
 	readonly livenessProbe?: Probe;
 	readonly readinessProbe?: Probe;
 	readonly startupProbe?: Probe;
-	readonly securityContext?: Readonly<Record<string, unknown>>;
+	readonly securityContext?: SecurityContext;
 }
 
 export interface Volume {
 	readonly name: string;
 	readonly emptyDir?: { readonly sizeLimit?: string };
 	readonly persistentVolumeClaim?: { readonly claimName: string };
+	/** Needs the policy of the host. Of what is there already: nothing is made. */
+	readonly hostPath?: {
+		readonly path: string;
+		readonly type?: '' | 'Directory' | 'File' | 'Socket' | 'CharDevice' | 'BlockDevice';
+	};
 }
 
 export interface PodSpec {
@@ -73,6 +99,9 @@ export interface PodSpec {
 	readonly terminationGracePeriodSeconds?: number;
 	readonly hostname?: string;
 	readonly nodeSelector?: Readonly<Record<string, string>>;
+	readonly securityContext?: PodSecurityContext;
+	/** Needs the policy of the host. */
+	readonly hostNetwork?: boolean;
 }
 
 export interface Pod {

@@ -71,6 +71,24 @@ describe('manifests that are served', () => {
 		expect(containers?.[0]?.securityContext).to.deep.equal({ runAsUser: 1000 });
 	});
 
+	it('carry to the hosts what is for the policy of each to allow', () => {
+		const asked =
+			'      hostNetwork: true\n      volumes: [{name: h, hostPath: {path: /srv/media}}]\n      containers:';
+		const text = KV.replace('      containers:', asked).replace(
+			'image: example/kv:1',
+			'image: x\n          securityContext: {privileged: true, capabilities: {add: [NET_ADMIN]}}',
+		);
+		const { errors, workloads } = load(text);
+		expect(errors).to.deep.equal([]);
+		const spec = workloads[0]?.manifest.spec.template.spec;
+		expect(spec?.hostNetwork).to.equal(true);
+		expect(spec?.volumes).to.deep.equal([{ name: 'h', hostPath: { path: '/srv/media' } }]);
+		expect(spec?.containers[0]?.securityContext).to.deep.equal({
+			privileged: true,
+			capabilities: { add: ['NET_ADMIN'] },
+		});
+	});
+
 	it('warn of what is harmless and not done, and leave it out', () => {
 		const { workloads, warnings } = load(
 			KV.replace('      containers:', '      serviceAccountName: me\n      containers:'),
@@ -146,16 +164,16 @@ describe('manifests that are refused', () => {
 				'image: x\n          env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]',
 				/env\[0\]\.valueFrom\.secretKeyRef: /,
 			],
-			[
-				'image: example/kv:1',
-				'image: x\n          securityContext: {privileged: true}',
-				/securityContext\.privileged: no host of this version/,
-			],
-			['      containers:', '      hostNetwork: true\n      containers:', /spec\.template\.spec\.hostNetwork: no host/],
+			['      containers:', '      hostPID: true\n      containers:', /spec\.template\.spec\.hostPID: no host/],
 			[
 				'      containers:',
-				'      volumes: [{name: h, hostPath: {path: /}}]\n      containers:',
-				/volumes\[0\]\.hostPath: only emptyDir/,
+				'      volumes: [{name: h, hostPath: {path: /srv, type: DirectoryOrCreate}}]\n      containers:',
+				/volumes\[0\]\.hostPath\.type: must be one of/,
+			],
+			[
+				'      containers:',
+				'      volumes: [{name: h, nfs: {server: s, path: /}}]\n      containers:',
+				/volumes\[0\]\.nfs: only emptyDir/,
 			],
 			[
 				'apiVersion: apps/v1',

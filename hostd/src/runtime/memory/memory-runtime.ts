@@ -3,6 +3,7 @@
  * can outlive it (`MemoryMachine`), so that a restarted hostd is tested too.
  */
 import { MeshError } from '@beemesh/sdk/errors';
+import { HostPolicy } from '../../policy/index.ts';
 import { checkPodId, pickContainer, resolveContainer, volumeSources } from '../container.ts';
 import { RuntimeEvents } from '../events.ts';
 import type {
@@ -37,6 +38,8 @@ export interface MemoryRuntimeOptions {
 	readonly machine?: MemoryMachine;
 	/** @default Date.now */
 	readonly now?: () => number;
+	/** @default nothing beyond what every pod may */
+	readonly policy?: HostPolicy;
 	/** When given, every use fails with `unavailable` and this message. */
 	readonly unavailable?: string;
 }
@@ -51,11 +54,13 @@ export class MemoryRuntime implements Runtime {
 	} as const;
 	readonly #options: MemoryRuntimeOptions;
 	readonly #machine: MemoryMachine;
+	readonly #policy: HostPolicy;
 	readonly #subscriptions = new DisposableStack();
 
 	constructor(options: MemoryRuntimeOptions) {
 		this.#options = options;
 		this.#machine = options.machine ?? new MemoryMachine();
+		this.#policy = options.policy ?? new HostPolicy();
 	}
 
 	async check(): Promise<string> {
@@ -71,9 +76,10 @@ export class MemoryRuntime implements Runtime {
 		if (!(await this.hasImage(image))) throw new MeshError('not_found', `no image '${image}'`);
 	}
 
-	async start(spec: PodStart): Promise<RuntimePod> {
+	async start(asked: PodStart): Promise<RuntimePod> {
 		await this.check();
-		checkPodId(spec.podId);
+		checkPodId(asked.podId);
+		const spec = { ...asked, pod: await this.#policy.admit(asked.pod, asked) };
 		if (this.#machine.pods.has(spec.podId)) {
 			throw new MeshError('conflict', `pod ${spec.podId} exists already on this host`);
 		}
@@ -199,6 +205,10 @@ export class MemoryRuntime implements Runtime {
 		const files = new Map<string, Map<string, string>>();
 		const paths = new Map<string, string>();
 		for (const [name, source] of volumeSources(spec)) {
+			if (source.kind === 'host') {
+				paths.set(name, source.path);
+				continue;
+			}
 			const path = source.kind === 'named' ? `/volumes/${source.volume}` : `/pods/${spec.podId}/${name}`;
 			paths.set(name, path);
 			if (source.kind === 'empty') files.set(path, new Map());

@@ -33,15 +33,20 @@ export function kubePlay(spec: PodStart, instance: string): KubePlay {
 	const volumes: { name: string; isEmptyDir: boolean }[] = [];
 	const podVolumes: object[] = [{ name: 'beemesh-socket', hostPath: { path: spec.socketDir, type: 'Directory' } }];
 	for (const [name, source] of volumeSources(spec)) {
+		if (source.kind === 'host') {
+			const { path, type } = source;
+			podVolumes.push({ name: `v-${name}`, hostPath: { path, ...(type !== undefined && { type }) } });
+			continue;
+		}
 		// Podman makes an emptyDir a volume of that bare name, shared by all pods: each pod gets one of its own.
 		const isEmptyDir = source.kind === 'empty';
 		const volume = isEmptyDir ? emptyDirVolume(spec.podId, name) : source.volume;
 		volumes.push({ name: volume, isEmptyDir });
 		podVolumes.push({ name: `v-${name}`, persistentVolumeClaim: { claimName: volume } });
 	}
-	const { containers, initContainers } = spec.pod.spec;
-	const ports = spec.ports.map(portOf);
-	const securityContext = (spec.pod.spec as { readonly securityContext?: unknown }).securityContext;
+	const { containers, initContainers, securityContext, hostNetwork } = spec.pod.spec;
+	// On the host's network a port is published by listening on it.
+	const ports = hostNetwork ? [] : spec.ports.map(portOf);
 	const pod = {
 		apiVersion: 'v1',
 		kind: 'Pod',
@@ -59,6 +64,7 @@ export function kubePlay(spec: PodStart, instance: string): KubePlay {
 			hostname: spec.pod.spec.hostname ?? spec.pod.metadata.name,
 			restartPolicy: 'Never',
 			...(securityContext !== undefined && { securityContext }),
+			...(hostNetwork && { hostNetwork }),
 			volumes: podVolumes,
 			// Ports belong to the pod's network; which container names them makes no difference.
 			containers: containers.map((container, index) => ({

@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
 import Docker from 'dockerode';
+import { HostPolicy } from '../../policy/index.ts';
 import { checkPodId, checkVolumeName, pickContainer } from '../container.ts';
 import { RuntimeEvents } from '../events.ts';
 import { KeyedLock } from '../keyed-lock.ts';
@@ -39,6 +40,8 @@ import { startError } from './start-errors.ts';
 export interface PodmanRuntimeOptions extends PodmanServiceOptions {
 	/** Tells this hostd's pods and volumes from those of others on the same Podman. @default `hostd` */
 	readonly instance?: string;
+	/** @default nothing beyond what every pod may */
+	readonly policy?: HostPolicy;
 }
 
 /** Oldest Podman whose `kube play` does what is asked of it here. */
@@ -63,6 +66,7 @@ export class PodmanRuntime implements Runtime {
 	readonly #libpod: Libpod;
 	readonly #docker: Docker;
 	readonly #instance: string;
+	readonly #policy: HostPolicy;
 	readonly #events = new RuntimeEvents();
 	readonly #locks = new KeyedLock();
 	readonly #oom = new OomEvidence();
@@ -73,6 +77,7 @@ export class PodmanRuntime implements Runtime {
 		this.#libpod = new Libpod(this.#service.socketPath);
 		this.#docker = new Docker({ socketPath: this.#service.socketPath });
 		this.#instance = options.instance ?? 'hostd';
+		this.#policy = options.policy ?? new HostPolicy();
 	}
 
 	async check(): Promise<string> {
@@ -112,8 +117,9 @@ export class PodmanRuntime implements Runtime {
 		if (!(await this.hasImage(image))) throw pullError(image, new Error('it is still missing after the pull'));
 	}
 
-	async start(spec: PodStart): Promise<RuntimePod> {
-		checkPodId(spec.podId);
+	async start(asked: PodStart): Promise<RuntimePod> {
+		checkPodId(asked.podId);
+		const spec = { ...asked, pod: await this.#policy.admit(asked.pod, asked) };
 		const play = kubePlay(spec, this.#instance);
 		await this.#service.ensure();
 		return this.#locks.run(spec.podId, async () => {
@@ -294,7 +300,8 @@ export class PodmanRuntime implements Runtime {
 
 	async #play(spec: PodStart, body: string): Promise<void> {
 		// Podman's default network: `kube play` would make one of its own, with a name server that nobody here asks.
-		const path = `/play/kube?start=true&network=podman&logDriver=k8s-file&logOptions=max-size=${LOG_BYTES_MAX}`;
+		const network = spec.pod.spec.hostNetwork ? '' : '&network=podman';
+		const path = `/play/kube?start=true${network}&logDriver=k8s-file&logOptions=max-size=${LOG_BYTES_MAX}`;
 		const response = await this.#reach(() => this.#libpod.call('POST', path, body, 'application/yaml'));
 		if (response.status >= 300) throw startError(spec, messageOf(response));
 		const report = JSON.parse(response.body) as { Pods?: { ContainerErrors?: readonly string[] | null }[] | null };

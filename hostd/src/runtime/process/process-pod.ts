@@ -136,6 +136,10 @@ export class ProcessPod {
 		const mounted = new Set((container.volumeMounts ?? []).map((mount) => mount.name));
 		for (const [name, source] of volumeSources(spec)) {
 			if (!mounted.has(name)) continue;
+			if (source.kind === 'host') {
+				paths[name] = source.path;
+				continue;
+			}
 			paths[name] =
 				source.kind === 'named'
 					? join(folders.volumes, source.volume)

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { MeshError } from '@beemesh/sdk/errors';
+import { HostPolicy } from '../../policy/index.ts';
 import { checkPodId, checkVolumeName, pickContainer } from '../container.ts';
 import { RuntimeEvents } from '../events.ts';
 import { KeyedLock } from '../keyed-lock.ts';
@@ -29,6 +30,8 @@ export interface ProcessRuntimeOptions {
 	/** Folder for pods, logs and volumes; made when missing. */
 	readonly stateDir: string;
 	readonly images?: ProcessImages;
+	/** @default nothing beyond what every pod may */
+	readonly policy?: HostPolicy;
 }
 
 /** How often ends of adopted processes are looked for and logs are moved on. */
@@ -47,6 +50,7 @@ export class ProcessRuntime implements Runtime {
 	} as const;
 
 	readonly #images: ProcessImages;
+	readonly #policy: HostPolicy;
 	readonly #folders: PodFolders;
 	readonly #pods = new Map<string, ProcessPod>();
 	readonly #events = new RuntimeEvents();
@@ -57,6 +61,7 @@ export class ProcessRuntime implements Runtime {
 
 	constructor(options: ProcessRuntimeOptions) {
 		this.#images = options.images ?? {};
+		this.#policy = options.policy ?? new HostPolicy();
 		this.#folders = new PodFolders(options.stateDir);
 		this.#hostEnv = Object.fromEntries(
 			['PATH', 'HOME', 'LANG', 'TZ'].flatMap((name) => {
@@ -85,11 +90,12 @@ export class ProcessRuntime implements Runtime {
 		if (!findImage(this.#images, image)) throw unknownImage(image, 'container');
 	}
 
-	async start(spec: PodStart): Promise<RuntimePod> {
-		checkPodId(spec.podId);
+	async start(asked: PodStart): Promise<RuntimePod> {
+		checkPodId(asked.podId);
+		const spec = { ...asked, pod: await this.#policy.admit(asked.pod, asked) };
+		checkSpec(spec);
 		return this.#locks.run(spec.podId, async () => {
 			if (this.#pods.has(spec.podId)) throw new MeshError('conflict', `pod ${spec.podId} exists already on this host`);
-			checkSpec(spec);
 			try {
 				const pod = this.#makePod(spec);
 				this.#pods.set(spec.podId, pod);
@@ -238,6 +244,7 @@ function checkSpec(spec: PodStart): void {
 	if (spec.pod.spec.initContainers?.length) {
 		throw new MeshError('invalid_input', 'spec.initContainers: the process runtime runs no init containers');
 	}
+	checkConfinement(spec);
 	for (const [index, port] of spec.ports.entries()) {
 		if (port.host !== port.container) {
 			throw new MeshError(
@@ -245,6 +252,25 @@ function checkSpec(spec: PodStart): void {
 				`ports[${index}] (${port.name}): the process runtime maps no ports, host port ${port.host} must equal ` +
 					`container port ${port.container}`,
 			);
+		}
+	}
+}
+
+/** Allowed or not: what takes a container to give or to keep, plain processes cannot have. */
+function checkConfinement({ pod: { spec } }: PodStart): void {
+	const cannot = (field: string, what: string) =>
+		new MeshError('invalid_input', `${field}: the process runtime ${what}; use a host with --runtime podman`);
+	for (const [at, { securityContext = {}, volumeMounts = [] }] of spec.containers.entries()) {
+		const field = `spec.containers[${at}]`;
+		if (securityContext.privileged) throw cannot(`${field}.securityContext.privileged`, 'has no privilege to give');
+		if (securityContext.capabilities?.add?.length) {
+			throw cannot(`${field}.securityContext.capabilities.add`, 'has no capabilities to give');
+		}
+		for (const [index, mount] of volumeMounts.entries()) {
+			const isOfHost = spec.volumes?.some(({ name, hostPath }) => name === mount.name && hostPath);
+			if (isOfHost && mount.readOnly) {
+				throw cannot(`${field}.volumeMounts[${index}].readOnly`, 'cannot keep a pod from writing a host path');
+			}
 		}
 	}
 }
