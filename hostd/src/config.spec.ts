@@ -20,11 +20,11 @@ describe('hostd settings', () => {
 
 	it('flags win over environment, environment over file, file over defaults', () => {
 		const file = join(dir, 'hostd.json');
-		writeFileSync(file, JSON.stringify({ name: 'from-file', mesh: 'from-file', port: 1 }));
+		writeFileSync(file, JSON.stringify({ name: 'from-file', labels: { from: 'file' }, port: 1 }));
 		const config = configOf(['--config', file, '--name', 'from-flag'], { BEEMESH_NAME: 'from-env', BEEMESH_PORT: '2' });
 		expect(config.name).to.equal('from-flag');
 		expect(config.port).to.equal(2);
-		expect(config.mesh).to.equal('from-file');
+		expect(config.labels).to.deep.equal({ from: 'file' });
 		expect(config.bind).to.equal('127.0.0.1');
 	});
 

@@ -46,8 +46,10 @@ const imageSchema = v.strictObject(
 
 const schema = v.strictObject({
 	name,
-	/** Hosts with another mesh name never meet. */
-	mesh: name,
+	/** File from `beectl mesh enroll`, needed once. */
+	bundle: v.optional(text),
+	/** Without enrolment: a mesh of this machine alone. */
+	dev: v.boolean('must be true or false'),
 	stateDir: text,
 	socket: text,
 	/** IP address that this host's QUIC port, replicas and published ports are bound to. */
@@ -87,9 +89,12 @@ export type HostConfig = v.InferOutput<typeof schema>;
 export const HELP = `hostd: runs workloads of a Beemesh mesh on this machine
 
 Usage: hostd [options]
+       hostd request [--invite FILE] [--name NAME] [--label KEY=VALUE] [--state-dir DIR]
+                         print this machine's request for enrolment, for \`beectl mesh enroll\`
 
   --name NAME            name of this host             [BEEMESH_NAME; default: the machine's hostname]
-  --mesh NAME            mesh to belong to             [BEEMESH_MESH; default: default]
+  --bundle FILE          this machine's enrolment, from \`beectl mesh enroll\`; kept, so needed once [BEEMESH_BUNDLE]
+  --dev                  without enrolment: a mesh of this machine alone, for development
   --state-dir DIR        key, pods and volumes         [BEEMESH_STATE_DIR; default: /var/lib/beemesh as root,
                                                         else ~/.local/state/beemesh]
   --socket PATH          local API for beectl          [BEEMESH_HOST; default: /run/beemesh/hostd.sock as root,
@@ -118,7 +123,8 @@ Exit codes: 0 stopped on request, 1 failed, 2 wrong usage or configuration.
 
 const options = {
 	name: { type: 'string' },
-	mesh: { type: 'string' },
+	bundle: { type: 'string' },
+	dev: { type: 'boolean' },
 	'state-dir': { type: 'string' },
 	socket: { type: 'string' },
 	bind: { type: 'string' },
@@ -133,6 +139,7 @@ const options = {
 	'log-level': { type: 'string' },
 	'log-format': { type: 'string' },
 	config: { type: 'string' },
+	invite: { type: 'string' },
 	version: { type: 'boolean' },
 	help: { type: 'boolean' },
 } as const;
@@ -140,11 +147,16 @@ const options = {
 export type Invocation =
 	| { readonly run: 'help' }
 	| { readonly run: 'version' }
+	/** `invite`: file that says which mesh this machine means to join. */
+	| { readonly run: 'request'; readonly config: HostConfig; readonly invite: string | undefined }
 	| { readonly run: 'host'; readonly config: HostConfig };
 
 /** Throws `invalid_input` that names the flag, variable or field. */
 export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTty: boolean): Invocation {
-	const flags = parseFlags(argv);
+	const isRequest = argv[0] === 'request';
+	const { invite, ...flags } = parseFlags(isRequest ? argv.slice(1) : argv);
+	if (invite !== undefined && !isRequest)
+		throw new MeshError('invalid_input', '--invite belongs to `hostd request`; see hostd --help');
 	if (flags.help) return { run: 'help' };
 	if (flags.version) return { run: 'version' };
 
@@ -154,7 +166,8 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTt
 	const pick = (flag: string | undefined, variable: string): string | undefined => flag ?? (env[variable] || undefined);
 	const given = dropUndefined({
 		name: pick(flags.name, 'BEEMESH_NAME'),
-		mesh: pick(flags.mesh, 'BEEMESH_MESH'),
+		bundle: pick(flags.bundle, 'BEEMESH_BUNDLE'),
+		dev: flags.dev,
 		stateDir: pick(flags['state-dir'], 'BEEMESH_STATE_DIR'),
 		socket: pick(flags.socket, 'BEEMESH_HOST'),
 		bind: pick(flags.bind, 'BEEMESH_BIND'),
@@ -172,7 +185,7 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTt
 	const runtimeDir = isRoot ? '/run' : (env['XDG_RUNTIME_DIR'] ?? `/tmp/beemesh-${userInfo().uid}`);
 	const defaults = {
 		name: nameFrom(hostname()),
-		mesh: 'default',
+		dev: false,
 		stateDir: isRoot ? '/var/lib/beemesh' : join(env['HOME'] ?? '.', '.local/state/beemesh'),
 		socket: join(runtimeDir, 'beemesh/hostd.sock'),
 		bind: '127.0.0.1',
@@ -192,10 +205,9 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTt
 		const from = flags.config !== undefined && setting in file && !(setting in given) ? `${flags.config}: ` : '';
 		throw new MeshError('invalid_input', `${from}setting ${v.getDotPath(issue) ?? setting}: ${tell(issue)}`);
 	}
-	return {
-		run: 'host',
-		config: { ...parsed.output, stateDir: resolve(parsed.output.stateDir), socket: resolve(parsed.output.socket) },
-	};
+	const { stateDir, socket } = parsed.output;
+	const config = { ...parsed.output, stateDir: resolve(stateDir), socket: resolve(socket) };
+	return isRequest ? { run: 'request', config, invite } : { run: 'host', config };
 }
 
 /** Ours where we gave a message; valibot's own words for fields that are missing or too many. */

@@ -1,11 +1,12 @@
 /** One host, composed: machine node, scheduler, runtime, pods, local API. */
 import { MeshError } from '@beemesh/sdk/errors';
-import { peerIdOf } from '@beemesh/sdk/identity';
+import { suite } from '@beemesh/sdk/identity';
 import type { Logger, MetricsRegistry } from '@beemesh/sdk/telemetry';
 import type { HostInfo } from './api/contract.ts';
 import { serveLocalApi } from './api/server.ts';
 import type { HostConfig } from './config.ts';
-import { loadMachineKey } from './key.ts';
+import { loadNodeKeys } from './enrolment/node-keys.ts';
+import { openMembership } from './enrolment/open.ts';
 import { createMeshNode } from './mesh/index.ts';
 import { serveMetrics } from './metrics-server.ts';
 import { createPodManager } from './pods/index.ts';
@@ -39,27 +40,28 @@ export async function startHost(components: {
 	try {
 		const policy = await loadHostPolicy(config);
 		started.use(await holdStateDir(config.stateDir));
-		const signer = await loadMachineKey(config.stateDir);
-		const runtime = started.use(await openRuntime(config, peerIdOf(signer.publicKey), policy));
+		const keys = await loadNodeKeys(config.stateDir);
+		const { stateDir, bundle, dev, name } = config;
+		const membership = await openMembership({ stateDir, keys, bundle, dev, name, logger, nowMs });
+		const runtime = started.use(await openRuntime(config, membership.machineId, policy));
 		const runtimeVersion = await runtime.check();
 		const capacity = allocatableOf(await readMachineFacts({ stateDir: config.stateDir }), config.reserve);
 		const resources = createAccountant(capacity);
 		const pods = createPodManager({ runtime, stateDir: config.stateDir, logger });
 		started.defer(() => pods.close());
 		const ended = new EndedWorkloads();
-		const hosting = new Hosting({ config, runtime, pods, resources, ended, signer, logger, nowMs });
+		const hosting = new Hosting({ config, runtime, pods, resources, ended, membership, logger, nowMs });
 		started.defer(() => hosting.close());
 
 		let leaving = false;
 		const mesh = started.use(
 			await createMeshNode({
-				seed: signer.seed,
-				mesh: config.mesh,
+				membership,
 				name: config.name,
 				labels: config.labels,
 				listen: [quicAddress(config.bind, config.port)],
 				announce: config.advertise === undefined ? [] : [quicAddress(config.advertise, config.port)],
-				join: config.join,
+				join: [...new Set([...config.join, ...membership.bundle.join])],
 				logger,
 				metrics,
 				presence: {
@@ -88,7 +90,6 @@ export async function startHost(components: {
 		const scheduler = createScheduler({
 			mesh,
 			resources,
-			signer,
 			logger,
 			metrics,
 			admits: ({ manifest, charter }) => policy.check(manifest, charter.body),
@@ -112,7 +113,9 @@ export async function startHost(components: {
 			runtime: config.runtime,
 			runtimeVersion,
 			startedAtMs,
-			mesh: config.mesh,
+			mesh: membership.trust.mesh.body.name,
+			meshId: membership.meshId,
+			cryptography: suite.backend,
 		};
 		started.use(
 			await serveLocalApi({

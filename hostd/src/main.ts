@@ -3,6 +3,7 @@
 import { isMeshError } from '@beemesh/sdk/errors';
 import { createLogger, createMetrics } from '@beemesh/sdk/telemetry';
 import { HELP, type Invocation, readConfig } from './config.ts';
+import { makeRequest } from './enrolment/request.ts';
 import { startHost } from './host.ts';
 import { VERSION } from './version.ts';
 
@@ -15,8 +16,23 @@ try {
 }
 
 if (invocation.run === 'help') process.stdout.write(HELP);
+else if (invocation.run === 'request') await request(invocation);
 else if (invocation.run === 'version') process.stdout.write(`hostd ${VERSION} (node ${process.version})\n`);
 else await run(invocation.config);
+
+async function request({ config, invite }: Extract<Invocation, { run: 'request' }>): Promise<void> {
+	try {
+		const { text, machineId, mesh } = await makeRequest(config, invite, Date.now());
+		process.stdout.write(text);
+		process.stderr.write(
+			`request of machine ${machineId} (${config.name})${mesh === undefined ? '' : ` to mesh ${mesh}`}\n` +
+				'have it enrolled with `beectl mesh enroll`, and start hostd with --bundle FILE\n',
+		);
+	} catch (error) {
+		process.stderr.write(`hostd: ${(error as Error).message}\n`);
+		process.exitCode = isMeshError(error, 'invalid_input') ? 2 : 1;
+	}
+}
 
 async function run(config: Extract<Invocation, { run: 'host' }>['config']): Promise<void> {
 	const logger = createLogger({

@@ -3,6 +3,7 @@ import { contract, placementMethods, rpc } from '@beemesh/sdk/api';
 import {
 	awardSchema,
 	bytesSchema,
+	cidSchema,
 	envelopeSchema,
 	genSchema,
 	kindSchema,
@@ -27,7 +28,11 @@ export const hostInfoSchema = v.strictObject({
 	runtime: v.string(),
 	runtimeVersion: v.string(),
 	startedAtMs: v.number(),
+	/** Name of the mesh; its ID is what tells it from others of that name. */
 	mesh: v.string(),
+	meshId: cidSchema,
+	/** Where signatures and key encapsulation are computed. */
+	cryptography: v.picklist(['native', 'javascript']),
 });
 export type HostInfo = v.InferOutput<typeof hostInfoSchema>;
 
@@ -101,6 +106,21 @@ export const logLineSchema = v.strictObject({
 
 export const HostApi = contract('beemesh.host', '1.0.0', {
 	...placementMethods,
+	/** This host's certificate, and the genesis of the mesh that it is checked under. */
+	credential: rpc({
+		input: nothing,
+		output: v.strictObject({ credential: envelopeSchema, genesis: envelopeSchema }),
+		idempotent: true,
+	}),
+	/**
+	 * A newer epoch of the mesh, signed with its root key; `keyring`: the secrets that it names, sealed to this host
+	 * (`sealTo(kemKey, 'keyring', …)`). The hosts tell each other.
+	 */
+	meshEpoch: rpc({
+		input: v.strictObject({ epoch: envelopeSchema, keyring: v.optional(bytesSchema(8 * 1024)) }),
+		output: v.strictObject({ hostsReached: v.number() }),
+		idempotent: true,
+	}),
 	info: rpc({ input: nothing, output: hostInfoSchema, idempotent: true }),
 	/** Hosts whose presence is alive. */
 	hosts: rpc({ input: nothing, output: v.strictObject({ hosts: v.array(presenceSchema) }), idempotent: true }),

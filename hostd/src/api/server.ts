@@ -43,6 +43,15 @@ export async function serveLocalApi(options: LocalApiOptions): Promise<UnixListe
 	services.serve(HostApi, {
 		info: () => options.info(),
 		hosts: () => ({ hosts: [...mesh.hosts()] }),
+		credential: () => ({
+			credential: mesh.membership.credential,
+			genesis: mesh.membership.trust.mesh.envelope,
+		}),
+		meshEpoch: ({ epoch, keyring }) => {
+			mesh.membership.offerEpoch(epoch);
+			if (keyring !== undefined) mesh.membership.offerSealedKeyring(keyring);
+			return { hostsReached: mesh.rpc.sessions().length + 1 };
+		},
 		inventory: ({ request }) => fleet.inventory(request),
 		charter: ({ charter, manifest }) => fleet.charter(charter, manifest),
 		place: (request, { signal }) => scheduler.place(request, signal),

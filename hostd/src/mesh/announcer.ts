@@ -1,14 +1,19 @@
 /**
- * Says that this host is there: a signed presence every 5 s, and soon after something changed. Changes in quick
- * succession (reservations come and go with every tender) make one announcement.
+ * Says that this host is there: a signed presence every 5 s, for everybody, and what changed in between to those who have
+ * a session with us, unsigned, for the session says whose word it is. Changes in quick succession (reservations come and
+ * go with every tender) make one report.
  */
 import { type Signer, signRecord } from '@beemesh/sdk/identity';
 import type { MachineId, Presence } from '@beemesh/sdk/wire';
 import type { Clock } from './clock.ts';
+import { introductionOf } from './hello.ts';
 
 const PRESENCE_TTL_MS = 15_000;
 const REFRESH_MS = 5_000;
 const COALESCE_MS = 250;
+/** Announcements that carry our certificate, for hosts that hear of us by gossip alone: the first ones, and then one in so many. */
+const FULL_FIRST = 3;
+const FULL_EVERY = 12;
 
 /** What a host says of itself that changes while it runs. */
 export interface PresenceSource {
@@ -24,22 +29,26 @@ export interface AnnouncerOptions {
 	readonly addresses: () => readonly string[];
 	readonly source: PresenceSource;
 	readonly signer: Signer;
+	readonly credential: () => Uint8Array;
 	readonly clock: Clock;
-	readonly send: (envelope: Uint8Array) => void;
+	readonly send: (introduction: Uint8Array) => void;
+	/** To direct neighbours. */
+	readonly report: (presence: Presence) => void;
 }
 
 export class Announcer {
 	readonly #options: AnnouncerOptions;
 	readonly #unsubscribe: () => void;
 	#seq = 0;
-	#sentAtMs = Number.NEGATIVE_INFINITY;
+	#count = 0;
+	#saidAtMs = Number.NEGATIVE_INFINITY;
 	#stop: (() => void) | undefined;
-	#dueMs = Number.POSITIVE_INFINITY;
+	#stopReport: (() => void) | undefined;
 
 	constructor(options: AnnouncerOptions) {
 		this.#options = options;
-		this.#unsubscribe = options.source.onChange(() => this.announceSoon());
-		this.#announce();
+		this.#unsubscribe = options.source.onChange(() => this.#reportSoon());
+		this.announce();
 	}
 
 	/** This host as it is now. */
@@ -47,37 +56,42 @@ export class Announcer {
 		return this.#body(PRESENCE_TTL_MS, this.#seq);
 	}
 
-	/** Signed anew, so newer than any before it. */
-	envelope(): Uint8Array {
-		return signRecord('presence', this.#body(PRESENCE_TTL_MS, this.#nextSeq()), this.#options.signer);
+	/** Signed anew, so newer than any before it; with our certificate, for one who may not know us. */
+	introduction(): Uint8Array {
+		return introductionOf(this.#sign(PRESENCE_TTL_MS), this.#options.credential());
 	}
 
-	announceSoon(): void {
+	/** Signed, and now. */
+	announce(): void {
+		this.#stop?.();
 		const nowMs = this.#options.clock.nowMs();
-		this.#schedule(Math.max(nowMs, this.#sentAtMs + COALESCE_MS));
+		const isFull = this.#count < FULL_FIRST || this.#count % FULL_EVERY === 0;
+		this.#count++;
+		this.#saidAtMs = nowMs;
+		this.#options.send(isFull ? this.introduction() : introductionOf(this.#sign(PRESENCE_TTL_MS)));
+		this.#stop = this.#options.clock.after(REFRESH_MS, () => this.announce());
 	}
 
 	/** The last word: a presence that is over when it begins. */
 	goodbye(): Uint8Array {
 		this.#stop?.();
+		this.#stopReport?.();
 		this.#unsubscribe();
-		return signRecord('presence', { ...this.#body(0, this.#nextSeq()), leaving: true }, this.#options.signer);
+		return introductionOf(this.#sign(0, { leaving: true }));
 	}
 
-	#announce(): void {
-		const nowMs = this.#options.clock.nowMs();
-		this.#sentAtMs = nowMs;
-		this.#dueMs = Number.POSITIVE_INFINITY;
-		this.#options.send(this.envelope());
-		this.#schedule(nowMs + REFRESH_MS);
+	#sign(ttlMs: number, change: Partial<Presence> = {}): Uint8Array {
+		return signRecord('presence', { ...this.#body(ttlMs, this.#nextSeq()), ...change }, this.#options.signer);
 	}
 
-	#schedule(dueMs: number): void {
-		if (dueMs >= this.#dueMs) return;
-		this.#stop?.();
-		this.#dueMs = dueMs;
-		const { clock } = this.#options;
-		this.#stop = clock.after(Math.max(0, dueMs - clock.nowMs()), () => this.#announce());
+	#reportSoon(): void {
+		if (this.#stopReport !== undefined) return;
+		const { clock, report } = this.#options;
+		this.#stopReport = clock.after(Math.max(0, this.#saidAtMs + COALESCE_MS - clock.nowMs()), () => {
+			this.#stopReport = undefined;
+			this.#saidAtMs = clock.nowMs();
+			report(this.#body(PRESENCE_TTL_MS, this.#nextSeq()));
+		});
 	}
 
 	/** Time starts the count, so that a restarted host is newer than it was. */

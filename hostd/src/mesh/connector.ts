@@ -83,6 +83,12 @@ export class Connector {
 		this.#targets.delete(machineId);
 	}
 
+	/** Never again, whoever it is: it has been revoked. */
+	drop(machineId: MachineId): void {
+		this.#targets.get(machineId)?.stop?.();
+		this.#targets.delete(machineId);
+	}
+
 	close(): void {
 		this.#closing.abort();
 		for (const target of this.#targets.values()) target.stop?.();

@@ -3,7 +3,7 @@
  * award, a bid, a CSR) is signed besides.
  */
 import { contract, memberHintSchema, rpc } from '@beemesh/sdk/api';
-import { bundleSchema, envelopeSchema, ulidSchema } from '@beemesh/sdk/wire';
+import { bidSchema, bundleSchema, envelopeSchema, ulidSchema } from '@beemesh/sdk/wire';
 import * as v from 'valibot';
 
 const nothing = v.strictObject({});
@@ -25,7 +25,7 @@ export const MachineApi = contract('beemesh.machine', '1.0.0', {
 	tender: rpc({ input: v.strictObject({ tender: envelopeSchema }), output: nothing, idempotent: true }),
 	/** To the requester: an offer, or a decline with its reason. */
 	bid: rpc({
-		input: v.strictObject({ bid: envelopeSchema }),
+		input: bidSchema,
 		/** False: the placement is over, drop what you reserved. */
 		output: v.strictObject({ wanted: v.boolean() }),
 		idempotent: true,

@@ -1,77 +1,77 @@
 /**
- * First words between two hosts: the mesh they belong to, and their presence, so that each is in the other's list
- * before the first call. A host of another mesh is refused. Trust for now: the name of the mesh is no secret; machine
- * certificates take this place.
+ * First words between two hosts: who they are, by certificate, and how they are, by presence, so that each is in the
+ * other's list before the first call. The same introduction tells others of a host that they have not met.
  */
 import { MeshError } from '@beemesh/sdk/errors';
-import { openMachineRecord, requireFresh, sha256 } from '@beemesh/sdk/identity';
+import { type MachineTrust, peekRecord, requireFresh, sha256 } from '@beemesh/sdk/identity';
 import type { HelloExchange } from '@beemesh/sdk/streams';
-import {
-	decodeRecord,
-	encodeRecord,
-	envelopeSchema,
-	type MachineId,
-	machineIdSchema,
-	type Presence,
-	timeMs,
-} from '@beemesh/sdk/wire';
+import { decodeRecord, encodeRecord, envelopeSchema, type MachineId, type Presence, timeMs } from '@beemesh/sdk/wire';
 import * as v from 'valibot';
 
-const helloSchema = v.strictObject({ mesh: v.string(), presence: envelopeSchema });
-
-const claimSchema = v.object({ machineId: machineIdSchema, seq: timeMs });
+const introductionSchema = v.strictObject({ presence: envelopeSchema, credential: v.optional(envelopeSchema) });
+const helloSchema = v.strictObject({
+	introduction: envelopeSchema,
+	/** Number of the newest mesh epoch known: whoever is behind asks for it. */
+	epoch: timeMs,
+});
 
 /** What a session knows of the host at its other end. */
 export interface MachinePrincipal {
 	readonly machineId: MachineId;
 	readonly presence: Presence;
-	readonly envelope: Uint8Array;
+	/** Its introduction, to pass on. */
+	readonly introduction: Uint8Array;
+	readonly epoch: number;
 }
 
 /** Short name of a mesh in protocol and topic names. */
-export function meshHash(mesh: string): string {
-	return Buffer.from(sha256(new TextEncoder().encode(`beemesh/mesh/${mesh}`)).subarray(0, 16)).toString('hex');
+export function meshHash(meshId: string): string {
+	return Buffer.from(sha256(new TextEncoder().encode(`beemesh/mesh/${meshId}`)).subarray(0, 16)).toString('hex');
 }
 
-/** Opens a presence and checks that it is of now. */
-export function openPresence(envelope: Uint8Array, nowMs: number): Presence {
-	const { body } = openMachineRecord('presence', envelope);
+/** `credential` is left out for those who know it: it is three times as long as the presence. */
+export function introductionOf(presence: Uint8Array, credential?: Uint8Array): Uint8Array {
+	return encodeRecord(credential === undefined ? { presence } : { presence, credential });
+}
+
+/** What an introduction claims, nothing of it proved. Throws `invalid_input`. */
+export function peekIntroduction(bytes: Uint8Array) {
+	const parsed = v.safeParse(introductionSchema, decodeRecord(bytes));
+	if (!parsed.success) throw new MeshError('invalid_input', 'not an introduction of a host');
+	const { machineId, seq } = peekRecord('presence', parsed.output.presence).body;
+	return { machineId, seq, ...parsed.output };
+}
+
+/** Verifies an introduction: certificate, then presence, and that it is of now. Remembers the certificate. */
+export function openIntroduction(
+	{ presence: envelope, credential }: Pick<ReturnType<typeof peekIntroduction>, 'presence' | 'credential'>,
+	trust: MachineTrust,
+	nowMs: number,
+): Presence {
+	if (credential !== undefined) trust.learn(credential, nowMs);
 	// A goodbye ends with the moment that it was said, so its expiry is no objection.
-	requireFresh('the presence', { ts: body.ts }, nowMs);
-	return body;
-}
-
-/** Which presence this claims to be, unverified: machine and sequence number. Throws `invalid_input`. */
-export function peekPresence(envelope: Uint8Array): { readonly machineId: MachineId; readonly seq: number } {
-	const outer = decodeRecord(envelope) as { readonly b?: unknown } | null;
-	const inner = outer?.b instanceof Uint8Array ? v.safeParse(claimSchema, decodeRecord(outer.b)) : undefined;
-	if (inner?.success !== true) throw new MeshError('invalid_input', 'not a presence');
-	return inner.output;
+	requireFresh('the presence', { ts: peekRecord('presence', envelope).body.ts }, nowMs);
+	return trust.open('presence', envelope, nowMs).body;
 }
 
 export function createHello(options: {
-	readonly mesh: string;
-	readonly presence: () => Uint8Array;
+	readonly trust: MachineTrust;
+	readonly introduction: () => Uint8Array;
 	readonly nowMs: () => number;
 }): HelloExchange<MachinePrincipal> {
-	const hash = meshHash(options.mesh);
+	const { trust, introduction, nowMs } = options;
 	return {
-		hello: () => encodeRecord({ mesh: hash, presence: options.presence() }),
+		hello: () => encodeRecord({ introduction: introduction(), epoch: trust.epoch.body.seq }),
 		admit(remote, bytes) {
 			const parsed = v.safeParse(helloSchema, decodeRecord(bytes));
 			if (!parsed.success)
 				throw new MeshError('invalid_input', 'the first message of this session is not a machine hello');
-			if (parsed.output.mesh !== hash) {
-				throw new MeshError(
-					'unauthorized',
-					'this host belongs to another mesh: check the mesh name in both configurations',
-				);
-			}
-			const presence = openPresence(parsed.output.presence, options.nowMs());
-			if (presence.machineId !== remote) {
+			const claim = peekIntroduction(parsed.output.introduction);
+			if (claim.machineId !== remote)
 				throw new MeshError('unauthorized', `the connection is ${remote}'s, the presence in its hello is not`);
-			}
-			return { machineId: presence.machineId, presence, envelope: parsed.output.presence };
+			const presence = openIntroduction(claim, trust, nowMs());
+			const { introduction, epoch } = parsed.output;
+			return { machineId: presence.machineId, presence, introduction, epoch };
 		},
 	};
 }

@@ -7,7 +7,7 @@ export { type Alarm, type Clock, createAlarm, systemClock } from './clock.ts';
 export { admissionSchema, MachineApi } from './contract.ts';
 export type { HostEvent } from './core/presence.ts';
 export type { MachinePrincipal } from './hello.ts';
-export type { Lease } from './lease.ts';
 export { createMeshNode, type MeshOptions } from './libp2p/index.ts';
+export { Membership } from './membership.ts';
 export type { MeshNode } from './node.ts';
 export type { Dht, Gossip, GossipHandler, Verdict } from './ports.ts';

@@ -3,27 +3,48 @@
  * provider records in the DHT. A host without others is a mesh of one.
  */
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
-import type { Signer } from '@beemesh/sdk/identity';
+import { signRecord } from '@beemesh/sdk/identity';
 import { createRpcNode, type RpcNode, type Session, type Transport } from '@beemesh/sdk/streams';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
-import type { MachineId, Presence, WorkloadId } from '@beemesh/sdk/wire';
+import {
+	decodeRecord,
+	encodeRecord,
+	type Lease,
+	type MachineId,
+	type Presence,
+	presenceSchema,
+	type WorkloadId,
+} from '@beemesh/sdk/wire';
+import * as v from 'valibot';
 import { Announcer, type PresenceSource } from './announcer.ts';
 import { type Alarm, type Clock, createAlarm } from './clock.ts';
 import { Connector } from './connector.ts';
 import { createPresenceTable, type HostEvent } from './core/presence.ts';
-import { createHello, type MachinePrincipal, meshHash, openPresence, peekPresence } from './hello.ts';
-import { LEASE_TTL_MS, type Lease, leaseKey, openLease, providerKey, signLease } from './lease.ts';
+import { Epochs } from './epochs.ts';
+import {
+	createHello,
+	introductionOf,
+	type MachinePrincipal,
+	meshHash,
+	openIntroduction,
+	peekIntroduction,
+} from './hello.ts';
+import { LEASE_TTL_MS, leaseKey, openLease, providerKey } from './lease.ts';
+import type { Membership } from './membership.ts';
 import type { Dht, Gossip, GossipHandler, Verdict } from './ports.ts';
+import { Renewal } from './renewal.ts';
 
 const RPC_PROTOCOL = '/beemesh/m/rpc/1';
 const PRESENCE_CHANNEL = 'presence';
+/** Presence of the session's own host, unsigned. */
+const STATUS_CHANNEL = 'status';
 /** Provider lookups within this time share one answer: they cost the whole neighbourhood a message. */
 const PROVIDERS_CACHE_MS = 2_000;
 const PROVIDERS_CACHED_MAX = 1_024;
 
 export interface MeshNode extends AsyncDisposable {
 	readonly machineId: MachineId;
-	readonly mesh: string;
+	readonly membership: Membership;
 	readonly rpc: RpcNode<MachinePrincipal>;
 	/** Multiaddrs with `/p2p/`, at which others reach this host. */
 	addresses(): readonly string[];
@@ -56,9 +77,7 @@ export interface MeshNodeOptions {
 	readonly transport: Transport;
 	readonly gossip: Gossip;
 	readonly dht: Dht;
-	readonly signer: Signer;
-	/** Name of the mesh; hosts of another one are refused. */
-	readonly mesh: string;
+	readonly membership: Membership;
 	readonly name: string;
 	readonly labels: Readonly<Record<string, string>>;
 	/** Multiaddrs ending in `/p2p/<machine id>`. This host's own is skipped, so all hosts can have one list. */
@@ -72,7 +91,7 @@ export interface MeshNodeOptions {
 
 class Node implements MeshNode {
 	readonly machineId: MachineId;
-	readonly mesh: string;
+	readonly membership: Membership;
 	readonly rpc: RpcNode<MachinePrincipal>;
 	readonly #options: MeshNodeOptions;
 	readonly #topic: string;
@@ -80,6 +99,8 @@ class Node implements MeshNode {
 	readonly #listeners = new Set<(event: HostEvent) => void>();
 	readonly #announcer: Announcer;
 	readonly #connector: Connector;
+	readonly #epochs: Epochs;
+	readonly #renewal: Renewal;
 	readonly #alarm: Alarm;
 	readonly #subscriptions: Disposable[];
 	readonly #provided = new Set<string>();
@@ -87,16 +108,20 @@ class Node implements MeshNode {
 	#closed = false;
 
 	constructor(options: MeshNodeOptions) {
-		const { transport, gossip, clock, logger, mesh } = options;
+		const { transport, gossip, clock, logger, membership } = options;
 		this.#options = options;
 		this.machineId = transport.peerId as MachineId;
-		this.mesh = mesh;
-		this.#topic = `/beemesh/m/${meshHash(mesh)}`;
+		this.membership = membership;
+		this.#topic = `/beemesh/m/${meshHash(membership.meshId)}`;
 		const joins = options.join.map(parseJoin);
 		this.rpc = createRpcNode<MachinePrincipal>({
 			transport,
 			protocol: RPC_PROTOCOL,
-			exchange: createHello({ mesh, presence: () => this.#announcer.envelope(), nowMs: () => clock.nowMs() }),
+			exchange: createHello({
+				trust: membership.trust,
+				introduction: () => this.#announcer.introduction(),
+				nowMs: () => clock.nowMs(),
+			}),
 			onFailure: ({ error, what }) => logger.error('a call from another host failed here', { what, error }),
 		});
 		this.#connector = new Connector({
@@ -106,11 +131,15 @@ class Node implements MeshNode {
 			logger,
 			random: options.random,
 		});
+		this.#epochs = new Epochs({ membership, rpc: this.rpc, clock, logger });
+		this.#renewal = new Renewal({ membership, rpc: this.rpc, clock, logger });
 		this.#alarm = createAlarm(clock, () => this.#tell(this.#table.expire(clock.nowMs())));
 		this.#subscriptions = [
 			this.rpc.onSession((session) => this.#onSession(session)),
-			this.rpc.services.onNotify(PRESENCE_CHANNEL, (envelope) => void this.#receivePresence(envelope)),
-			gossip.subscribe(`${this.#topic}/presence`, (envelope) => this.#receivePresence(envelope)),
+			this.rpc.services.onNotify(STATUS_CHANNEL, (payload, { principal }) => this.#receiveStatus(payload, principal)),
+			this.rpc.services.onNotify(PRESENCE_CHANNEL, (introduction) => void this.#receivePresence(introduction)),
+			gossip.subscribe(`${this.#topic}/presence`, (introduction) => this.#receivePresence(introduction)),
+			membership.trust.onEpoch(({ body }) => this.#tell(body.revoked.flatMap((id) => this.#evict(id)))),
 		];
 		this.#announcer = new Announcer({
 			machineId: this.machineId,
@@ -118,9 +147,14 @@ class Node implements MeshNode {
 			labels: options.labels,
 			addresses: () => transport.addresses(),
 			source: options.presence,
-			signer: options.signer,
+			signer: membership.keys.signer,
+			credential: () => membership.credential,
 			clock,
-			send: (envelope) => void this.#sendPresence(envelope),
+			send: (introduction) => void this.#sendPresence(introduction),
+			report: (presence) => {
+				const payload = encodeRecord(presence);
+				for (const session of this.rpc.sessions()) session.notify(STATUS_CHANNEL, payload);
+			},
 		});
 		for (const { machineId, address } of joins) this.#connector.bootstrap(machineId, address);
 	}
@@ -151,18 +185,19 @@ class Node implements MeshNode {
 	}
 
 	async putLease(lease: Omit<Lease, 'machineId' | 'ts'>): Promise<void> {
-		const { clock, dht, signer } = this.#options;
-		const signed = signLease({ ...lease, machineId: this.machineId, ts: clock.nowMs() }, signer);
+		const { clock, dht, membership } = this.#options;
+		const body = { ...lease, machineId: this.machineId, ts: clock.nowMs() };
+		const signed = signRecord('lease', body, membership.keys.signer);
 		// A renewal that takes longer than the lease lives is of no use.
 		await dht.put(leaseKey(lease), signed, AbortSignal.timeout(LEASE_TTL_MS));
 	}
 
 	async findLease(slot: { wid: WorkloadId; slot: number; gen: number }, signal: AbortSignal) {
-		const { clock, dht } = this.#options;
+		const { clock, dht, membership } = this.#options;
 		const key = leaseKey(slot);
 		const envelope = await dht.get(key, signal);
 		if (envelope === undefined) return undefined;
-		const lease = openLease(key, envelope, clock.nowMs());
+		const lease = openLease(key, envelope, membership.trust, clock.nowMs());
 		const untilMs = lease.ts + LEASE_TTL_MS;
 		return untilMs > clock.nowMs() && lease.machineId !== this.machineId ? { ...lease, untilMs } : undefined;
 	}
@@ -172,7 +207,7 @@ class Node implements MeshNode {
 		if (this.#provided.has(name)) return;
 		this.#provided.add(name);
 		try {
-			await this.#options.dht.provide(providerKey(this.mesh, kind, id));
+			await this.#options.dht.provide(providerKey(this.membership.meshId, kind, id));
 		} catch (error) {
 			this.#provided.delete(name);
 			throw error;
@@ -181,7 +216,7 @@ class Node implements MeshNode {
 
 	async unprovide(kind: 'workload' | 'owner', id: string): Promise<void> {
 		if (!this.#provided.delete(`${kind}/${id}`)) return;
-		await this.#options.dht.unprovide(providerKey(this.mesh, kind, id));
+		await this.#options.dht.unprovide(providerKey(this.membership.meshId, kind, id));
 	}
 
 	async findProviders(kind: 'workload' | 'owner', id: string, signal?: AbortSignal): Promise<readonly MachineId[]> {
@@ -191,20 +226,22 @@ class Node implements MeshNode {
 		const cached = this.#lookups.get(name);
 		if (cached !== undefined && nowMs < cached.untilMs) return cached.found;
 		if (this.#lookups.size >= PROVIDERS_CACHED_MAX) this.#lookups.clear();
-		const found = dht.findProviders(providerKey(this.mesh, kind, id), signal);
+		const found = dht.findProviders(providerKey(this.membership.meshId, kind, id), signal);
 		this.#lookups.set(name, { untilMs: nowMs + PROVIDERS_CACHE_MS, found });
 		found.catch(() => this.#lookups.delete(name));
 		return found;
 	}
 
 	announce(): void {
-		this.#announcer.announceSoon();
+		this.#announcer.announce();
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
 		if (this.#closed) return;
 		this.#closed = true;
 		this.#connector.close();
+		this.#epochs.close();
+		this.#renewal.close();
 		this.#alarm.set(undefined);
 		const goodbye = this.#announcer.goodbye();
 		for (const session of this.rpc.sessions()) session.notify(PRESENCE_CHANNEL, goodbye);
@@ -216,13 +253,13 @@ class Node implements MeshNode {
 	}
 
 	#onSession(session: Session<MachinePrincipal>): void {
-		const { machineId, envelope } = session.principal;
+		const { machineId, introduction } = session.principal;
 		this.#options.logger.debug('session with host', { machineId });
-		const events = this.#accept(session.principal.presence, envelope);
+		const events = this.#accept(session.principal.presence, introduction);
 		if (events?.some(({ type }) => type === 'up')) {
 			// New to us, so its part of the mesh may be too: introduce everybody to each other now, gossip takes seconds.
-			for (const known of this.#table.envelopes()) if (known !== envelope) session.notify(PRESENCE_CHANNEL, known);
-			for (const other of this.rpc.sessions()) if (other !== session) other.notify(PRESENCE_CHANNEL, envelope);
+			for (const known of this.#table.envelopes()) if (known !== introduction) session.notify(PRESENCE_CHANNEL, known);
+			for (const other of this.rpc.sessions()) if (other !== session) other.notify(PRESENCE_CHANNEL, introduction);
 		}
 		session.onClose((error) => {
 			if (this.#closed || this.rpc.get(machineId) !== undefined) return;
@@ -233,23 +270,40 @@ class Node implements MeshNode {
 		});
 	}
 
-	#receivePresence(envelope: Uint8Array): Verdict {
+	#receiveStatus(payload: Uint8Array, { machineId }: MachinePrincipal): void {
+		if (this.#closed) return;
+		const parsed = v.safeParse(presenceSchema, decodeRecord(payload));
+		if (!parsed.success || parsed.output.machineId !== machineId) {
+			this.#options.logger.debug('status refused: not one of the host that sent it', { machineId });
+			return;
+		}
+		this.#accept(parsed.output, undefined);
+	}
+
+	#receivePresence(introduction: Uint8Array): Verdict {
 		if (this.#closed) return 'ignore';
+		const { trust } = this.membership;
+		const nowMs = this.#options.clock.nowMs();
 		let presence: Presence;
+		let toPassOn = introduction;
 		try {
-			const claim = peekPresence(envelope);
+			const claim = peekIntroduction(introduction);
 			if (claim.machineId === this.machineId || !this.#table.isNews(claim.machineId, claim.seq)) return 'ignore';
-			presence = openPresence(envelope, this.#options.clock.nowMs());
+			// Whoever passed it on knows the certificate, and we shall with its next full announcement.
+			if (claim.credential === undefined && trust.machine(claim.machineId, nowMs) === undefined) return 'ignore';
+			presence = openIntroduction(claim, trust, nowMs);
+			toPassOn = introductionOf(claim.presence, trust.machine(claim.machineId, nowMs)?.credential);
 		} catch (error) {
 			this.#options.logger.debug('presence refused', { error });
 			return isMeshError(error) ? 'reject' : 'ignore';
 		}
-		return this.#accept(presence, envelope) === undefined ? 'ignore' : 'accept';
+		return this.#accept(presence, toPassOn) === undefined ? 'ignore' : 'accept';
 	}
 
-	#accept(presence: Presence, envelope: Uint8Array): readonly HostEvent[] | undefined {
+	/** `introduction`: with its certificate, for those whom we shall introduce it to. */
+	#accept(presence: Presence, introduction: Uint8Array | undefined): readonly HostEvent[] | undefined {
 		if (presence.machineId === this.machineId) return undefined;
-		const events = this.#table.accept(presence, envelope, this.#options.clock.nowMs());
+		const events = this.#table.accept(presence, introduction, this.#options.clock.nowMs());
 		if (events === undefined) return undefined;
 		this.#tell(events);
 		if (this.#table.get(presence.machineId) !== undefined) {
@@ -275,6 +329,14 @@ class Node implements MeshNode {
 			}
 			for (const listener of [...this.#listeners]) listener(event);
 		}
+	}
+
+	/** A revoked machine: out of the list, and out of every connection. */
+	#evict(machineId: MachineId): readonly HostEvent[] {
+		this.#connector.drop(machineId);
+		void this.rpc.get(machineId)?.close('revoked from this mesh');
+		void this.#options.transport.disconnect(machineId);
+		return this.#table.suspect(machineId, this.#options.clock.nowMs());
 	}
 
 	async #sendPresence(envelope: Uint8Array): Promise<void> {

@@ -1,9 +1,8 @@
 /** This host's side: performs what the bidder core decides, for tenders of others and its own. */
-import { randomBytes } from 'node:crypto';
 import { MeshError } from '@beemesh/sdk/errors';
-import { type OpenedBundle, openAward, openBundle, type Signer, signRecord } from '@beemesh/sdk/identity';
+import { type OpenedBundle, openBundle } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
-import type { Award, Bundle, MachineId, Tender } from '@beemesh/sdk/wire';
+import type { Award, Bid, Bundle, MachineId, Tender } from '@beemesh/sdk/wire';
 import { type Alarm, type Clock, createAlarm, type MeshNode } from '../mesh/index.ts';
 import { callerOf, insist } from './calls.ts';
 import { type Bidder, type BidderConfig, type BidderEffect, type BidderEvent, createBidder } from './core/bidder.ts';
@@ -24,7 +23,6 @@ export interface AwardAnswer {
 export interface DeployerOptions {
 	readonly mesh: MeshNode;
 	readonly ledger: Ledger;
-	readonly signer: Signer;
 	readonly deploy: Deploy;
 	/** Throws, saying why, for a workload that this host will not run whatever it offered. */
 	readonly admits?: ((opened: OpenedBundle) => void) | undefined;
@@ -36,7 +34,7 @@ export interface DeployerOptions {
 	/** Bids and outcomes for this host's own placements. */
 	readonly ownRequester: {
 		/** False: the placement is over. */
-		bid(envelope: Uint8Array): boolean;
+		bid(bid: Bid): boolean;
 		outcome(awardId: string, machineId: MachineId, outcome: Outcome, reason: string | undefined): void;
 	};
 }
@@ -66,7 +64,7 @@ export class Deployer {
 	award(envelope: Uint8Array, bundle: Bundle, from: MachineId): AwardAnswer {
 		const { mesh, clock } = this.#options;
 		const nowMs = clock.nowMs();
-		const { body: award } = openAward(envelope, nowMs);
+		const { body: award } = mesh.membership.trust.openAward(envelope, nowMs);
 		if (award.requester !== from)
 			throw new MeshError('unauthorized', 'the award comes from another host than the one that signed it');
 		if (award.machineId !== mesh.machineId) throw new MeshError('unauthorized', 'the award is for another host');
@@ -147,33 +145,22 @@ export class Deployer {
 		reason,
 		validUntilMs,
 	}: Extract<BidderEffect, { type: 'bid' }>): Promise<void> {
-		const { mesh, signer, clock, logger, metrics, ownRequester } = this.#options;
+		const { mesh, clock, logger, metrics, ownRequester } = this.#options;
 		const { tenderId, requester } = tender;
-		const envelope = signRecord(
-			'bid',
-			{
-				tenderId,
-				machineId: mesh.machineId,
-				score,
-				slotsOffered,
-				...(reason === undefined ? {} : { reason: reason.slice(0, 200) }),
-				validUntil: validUntilMs,
-				ts: clock.nowMs(),
-				nonce: new Uint8Array(randomBytes(16)),
-			},
-			signer,
-		);
+		const bid: Bid = {
+			tenderId,
+			score,
+			slotsOffered,
+			...(reason === undefined ? {} : { reason: reason.slice(0, 200) }),
+			validForMs: Math.max(0, Math.round(validUntilMs - clock.nowMs())),
+		};
 		metrics.count('beemesh_bids_total', { outcome: slotsOffered > 0 ? 'offered' : 'declined' });
 		logger.debug(slotsOffered > 0 ? 'bid' : 'declined', { tenderId, requester, score, slotsOffered, reason });
 		try {
 			const wanted =
 				requester === mesh.machineId
-					? ownRequester.bid(envelope)
-					: (
-							await (
-								await callerOf(mesh, requester, tender.requesterAddresses)
-							).bid({ bid: envelope }, { timeout: '2s' })
-						).wanted;
+					? ownRequester.bid(bid)
+					: (await (await callerOf(mesh, requester, tender.requesterAddresses)).bid(bid, { timeout: '2s' })).wanted;
 			if (!wanted) this.step({ type: 'close', tenderId, requester });
 		} catch (error) {
 			logger.debug('bid did not arrive', { tenderId, requester, error });

@@ -9,14 +9,11 @@ import {
 	type OpenedBundle,
 	openAdmission,
 	openBundle,
-	openMachineRecord,
 	openRecord,
-	requireFresh,
-	type Signer,
-	sameBytes,
+	peekRecord,
 } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
-import type { MachineId } from '@beemesh/sdk/wire';
+import type { Bid, MachineId } from '@beemesh/sdk/wire';
 import { type Clock, MachineApi, type MeshNode, systemClock, type Verdict } from '../mesh/index.ts';
 import type { Accountant } from '../resources/index.ts';
 import { callerOf, insist } from './calls.ts';
@@ -32,8 +29,6 @@ import { Placement, requireConsistent } from './placement.ts';
 export interface SchedulerOptions {
 	readonly mesh: MeshNode;
 	readonly resources: Accountant;
-	/** The machine's key. */
-	readonly signer: Signer;
 	readonly deploy: Deploy;
 	/** Throws, saying why, for a workload that this host will not run whatever it offered. @default runs all */
 	readonly admits?: (opened: OpenedBundle) => void;
@@ -94,7 +89,6 @@ class SchedulerDriver implements Scheduler {
 		const {
 			mesh,
 			resources,
-			signer,
 			deploy,
 			admits,
 			logger,
@@ -110,7 +104,6 @@ class SchedulerDriver implements Scheduler {
 		this.#deployer = new Deployer({
 			mesh,
 			ledger: resources,
-			signer,
 			deploy,
 			admits,
 			clock,
@@ -119,7 +112,7 @@ class SchedulerDriver implements Scheduler {
 			entropy: this.#entropy,
 			config: bidder,
 			ownRequester: {
-				bid: (envelope) => this.#onBid(envelope, mesh.machineId),
+				bid: (bid) => this.#onBid(bid, mesh.machineId),
 				outcome: (awardId, machineId, outcome, reason) => void this.#onOutcome(awardId, machineId, outcome, reason),
 			},
 		});
@@ -128,7 +121,7 @@ class SchedulerDriver implements Scheduler {
 				this.#onTender(tender);
 				return {};
 			},
-			bid: ({ bid }, { principal }) => ({ wanted: this.#onBid(bid, principal.machineId) }),
+			bid: (bid, { principal }) => ({ wanted: this.#onBid(bid, principal.machineId) }),
 			award: ({ award, bundle }, { principal }) => {
 				const { accepted, reason = 'no reason given' } = this.#deployer.award(award, bundle, principal.machineId);
 				return accepted ? { accepted } : { accepted, reason: reason.slice(0, 500) };
@@ -160,11 +153,11 @@ class SchedulerDriver implements Scheduler {
 	}
 
 	async *place(request: PlaceRequest, signal: AbortSignal): AsyncGenerator<PlaceEvent> {
-		const { mesh, signer, logger, metrics, requester = {} } = this.#options;
+		const { mesh, logger, metrics, requester = {} } = this.#options;
 		if (this.#closing.signal.aborted) throw new MeshError('draining', 'this host is stopping: ask another one');
 		const nowMs = this.#clock.nowMs();
 		const opened = openBundle(request.bundle, nowMs);
-		requireConsistent(request, openRecord('tender', request.tender).body, opened, mesh.machineId);
+		requireConsistent(request, peekRecord('tender', request.tender).body, opened, mesh.machineId);
 		const admitted = this.#gate.admit(request.tender, nowMs);
 		if (admitted.verdict !== 'accept') throw admitted.error;
 		const { tender } = admitted;
@@ -173,7 +166,6 @@ class SchedulerDriver implements Scheduler {
 			tender,
 			opened,
 			mesh,
-			signer,
 			logger,
 			metrics,
 			clock: this.#clock,
@@ -260,13 +252,9 @@ class SchedulerDriver implements Scheduler {
 		return admitted.verdict;
 	}
 
-	#onBid(envelope: Uint8Array, from: MachineId): boolean {
-		const { body } = openMachineRecord('bid', envelope);
-		if (body.machineId !== from)
-			throw new MeshError('unauthorized', 'the bid is signed by another host than the one that sent it');
-		requireFresh('the bid', body, this.#clock.nowMs());
-		const placement = this.#byTender.get(body.tenderId);
-		placement?.bid(body);
+	#onBid(bid: Bid, from: MachineId): boolean {
+		const placement = this.#byTender.get(bid.tenderId);
+		placement?.bid(bid, from);
 		return placement !== undefined;
 	}
 
@@ -289,13 +277,11 @@ class SchedulerDriver implements Scheduler {
 		from: MachineId,
 		signal: AbortSignal,
 	): Promise<Answer> {
-		const { csr, machineId } = openAdmission(csrEnvelope, statement);
-		if (machineId !== from || csr.body.awardId !== awardId) {
-			throw new MeshError(
-				'unauthorized',
-				'the admission request is not from the host that vouches for it, or is for another award',
-			);
-		}
+		const machine = this.#options.mesh.membership.trust.machine(from, this.#clock.nowMs());
+		if (machine === undefined)
+			throw new MeshError('unauthorized', `the certificate of machine ${from} is not known here`);
+		const { csr, statement: stated } = openAdmission(csrEnvelope, statement, machine);
+		if (csr.body.awardId !== awardId) throw new MeshError('unauthorized', 'the admission request is for another award');
 		const placement = this.#byAward.get(awardId);
 		const live = placement?.liveAward(awardId);
 		if (placement !== undefined && live !== undefined) {
@@ -304,8 +290,7 @@ class SchedulerDriver implements Scheduler {
 			if (wid !== placement.tender.wid || slot !== live.slot || gen !== live.gen) {
 				throw new MeshError('unauthorized', 'the admission request is for another slot than the award');
 			}
-			const { manifestCid } = openMachineRecord('host-statement', statement).body;
-			if (manifestCid !== placement.tender.manifestCid) {
+			if (stated.body.manifestCid !== placement.tender.manifestCid) {
 				throw new MeshError('unauthorized', 'the host says that it runs another manifest than the tendered one');
 			}
 		}
@@ -318,7 +303,7 @@ class SchedulerDriver implements Scheduler {
 			// Whoever waits holds a promise of its own.
 			promise.catch(() => undefined);
 			this.#waiters.set(awardId, { promise, resolve, reject });
-			placement.csr(live, awardId, csrEnvelope, statement);
+			placement.csr(live, awardId, { csr: csrEnvelope, statement, credential: machine.credential });
 		}
 		return this.#answerOf(awardId, signal);
 	}
@@ -341,7 +326,7 @@ class SchedulerDriver implements Scheduler {
 		if (placement === undefined || live === undefined) {
 			throw new MeshError('not_found', 'the award is over: nobody waits for this certificate');
 		}
-		const cert = openRecord('replica-cert', envelope);
+		const cert = openRecord('replica-cert', envelope, [placement.opened.tenderKey.publicKey]);
 		const { wid, slot, gen, machineId } = cert.body;
 		const matches =
 			cert.body.awardId === awardId &&
@@ -349,12 +334,7 @@ class SchedulerDriver implements Scheduler {
 			slot === live.slot &&
 			gen === live.gen &&
 			machineId === live.machineId;
-		if (!matches || !sameBytes(cert.signer, placement.opened.tenderKey.publicKey)) {
-			throw new MeshError(
-				'unauthorized',
-				'the certificate is not of this award, or not signed with its workload’s key',
-			);
-		}
+		if (!matches) throw new MeshError('unauthorized', 'the certificate is not of this award');
 	}
 
 	#forget(placement: Placement): void {

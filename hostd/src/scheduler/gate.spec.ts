@@ -1,11 +1,11 @@
-import { createKeyPair } from '@beemesh/sdk/identity';
+import { createKeyPair, createPeerKey } from '@beemesh/sdk/identity';
 import type { MachineId } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { createTenderGate } from './gate.ts';
 import { createWorkload } from './test/workload.ts';
 
-const requester = 'requester-machine' as MachineId;
+const requester = createPeerKey().peerId as MachineId;
 const slots = [{ slot: 0, gen: 1 }];
 
 describe('tender gate', () => {

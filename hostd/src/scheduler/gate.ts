@@ -3,9 +3,8 @@
  * only a tender that passed them all spends its sender's rate and nonce. A refusal changes nothing here.
  */
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
-import { openTender, requireFresh } from '@beemesh/sdk/identity';
-import { decodeRecord, LIMITS, type Tender, tenderSchema } from '@beemesh/sdk/wire';
-import * as v from 'valibot';
+import { openTender, peekRecord, requireFresh } from '@beemesh/sdk/identity';
+import type { Tender } from '@beemesh/sdk/wire';
 import type { Verdict } from '../mesh/index.ts';
 import { createRateLimit } from './core/rate.ts';
 import { createReplayCache, type ReplayVerdict } from './core/replay.ts';
@@ -18,12 +17,6 @@ export interface TenderGate {
 	admit(envelope: Uint8Array, nowMs: number): Admitted;
 }
 
-const envelopeSchema = v.strictObject({
-	b: v.instance(Uint8Array),
-	k: v.instance(Uint8Array),
-	s: v.instance(Uint8Array),
-});
-
 /** `startedAtMs`: what was signed before cannot be told from a replay, for the memory of it is gone. */
 export function createTenderGate(startedAtMs: number): TenderGate {
 	const replays = createReplayCache();
@@ -35,7 +28,8 @@ export function createTenderGate(startedAtMs: number): TenderGate {
 			// on what came before.
 			let verdict: 'reject' | 'ignore' = 'reject';
 			try {
-				const { tender: claimed, signer } = peek(envelope);
+				const { body: claimed, claimed: key } = peekRecord('tender', envelope);
+				const signer = Buffer.from(key).toString('base64');
 				verdict = 'ignore';
 				requireFresh('the tender', claimed, nowMs);
 				if (claimed.ts < startedAtMs) {
@@ -69,15 +63,6 @@ export function createTenderGate(startedAtMs: number): TenderGate {
 			}
 		},
 	};
-}
-
-/** What the tender claims to be, before anything of it is believed. */
-function peek(envelope: Uint8Array): { tender: Tender; signer: string } {
-	const outer = v.safeParse(envelopeSchema, decodeRecord(envelope, LIMITS.recordBytesMax));
-	if (!outer.success) throw new MeshError('invalid_input', 'not a tender envelope');
-	const inner = v.safeParse(tenderSchema, decodeRecord(outer.output.b));
-	if (!inner.success) throw new MeshError('invalid_input', 'not a tender');
-	return { tender: inner.output, signer: Buffer.from(outer.output.k).toString('base64') };
 }
 
 function requireUnused(verdict: ReplayVerdict): void {

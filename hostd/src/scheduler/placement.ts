@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
-import { type OpenedBundle, type Signer, signRecord, signTender } from '@beemesh/sdk/identity';
+import { type OpenedBundle, signRecord, signTender } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
 import type { Award, Bid, Bundle, MachineId, RecordCid, SlotGen, Tender } from '@beemesh/sdk/wire';
 import { type Alarm, type Clock, createAlarm, type MeshNode } from '../mesh/index.ts';
@@ -31,7 +31,6 @@ export interface PlacementOptions {
 	readonly tender: Tender;
 	readonly opened: OpenedBundle;
 	readonly mesh: MeshNode;
-	readonly signer: Signer;
 	readonly local: LocalHost;
 	readonly entropy: Entropy;
 	readonly clock: Clock;
@@ -77,16 +76,19 @@ export class Placement {
 		return this.#core.liveAward(awardId);
 	}
 
-	/** A bid as its host signed it; its validity is counted from now, for clocks differ. */
-	bid(body: Bid): void {
-		const nowMs = this.#options.clock.nowMs();
-		this.step({ type: 'bid', bid: { ...body, validUntil: nowMs + (body.validUntil - body.ts) } });
+	/** A bid that came over a session with this machine. */
+	bid({ validForMs, ...bid }: Bid, machineId: MachineId): void {
+		this.step({ type: 'bid', bid: { ...bid, machineId, validUntil: this.#options.clock.nowMs() + validForMs } });
 	}
 
 	/** A pod of an award asks for admission: whoever wants the placement decides. */
-	csr(at: SlotGen, awardId: string, csr: Uint8Array, statement: Uint8Array): void {
+	csr(
+		at: SlotGen,
+		awardId: string,
+		asked: Pick<Extract<PlaceEvent, { type: 'csr' }>, 'csr' | 'statement' | 'credential'>,
+	): void {
 		this.#log.debug('replica asks for admission', { ...at, awardId });
-		this.events.push({ type: 'csr', slot: at.slot, gen: at.gen, awardId, csr, statement });
+		this.events.push({ type: 'csr', slot: at.slot, gen: at.gen, awardId, ...asked });
 	}
 
 	step(event: RequesterEvent): void {
@@ -205,7 +207,7 @@ export class Placement {
 	}
 
 	async #award(effect: Extract<RequesterEffect, { type: 'award' }>): Promise<void> {
-		const { mesh, signer, request, local, clock, index } = this.#options;
+		const { mesh, request, local, clock, index } = this.#options;
 		const { awardId, tenderId, slot, gen, machineId, expMs } = effect;
 		index(this, { awardId });
 		const body: Award = {
@@ -220,7 +222,7 @@ export class Placement {
 			ts: clock.nowMs(),
 			exp: expMs,
 		};
-		const envelope = signRecord('award', body, signer);
+		const envelope = signRecord('award', body, mesh.membership.keys.signer);
 		try {
 			const answer =
 				machineId === mesh.machineId

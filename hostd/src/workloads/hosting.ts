@@ -7,23 +7,14 @@ import { dirname, join } from 'node:path';
 import type { MemberHint, PodContext } from '@beemesh/sdk/api';
 import { requirementsOf } from '@beemesh/sdk/api';
 import { type MeshCode, MeshError } from '@beemesh/sdk/errors';
-import {
-	cidOf,
-	type OpenedBundle,
-	openBundle,
-	openRecord,
-	ownerIdOf,
-	peerIdOf,
-	requireFresh,
-	type Signer,
-} from '@beemesh/sdk/identity';
+import { cidOf, type OpenedBundle, openBundle, openRecord, ownerIdOf, requireFresh } from '@beemesh/sdk/identity';
 import type { UnixListener } from '@beemesh/sdk/streams';
 import type { Logger } from '@beemesh/sdk/telemetry';
 import { type Award, raftMemberId, type WorkloadId } from '@beemesh/sdk/wire';
 import type { PodStatus, WorkloadView } from '../api/contract.ts';
 import type { LogsInput, LogsLine } from '../api/server.ts';
 import type { HostConfig } from '../config.ts';
-import type { MeshNode } from '../mesh/index.ts';
+import type { Membership, MeshNode } from '../mesh/index.ts';
 import { buildPod, type PodManager } from '../pods/index.ts';
 import type { Accountant } from '../resources/index.ts';
 import type { Runtime } from '../runtime/index.ts';
@@ -54,7 +45,7 @@ export interface HostingOptions {
 	readonly pods: PodManager;
 	readonly resources: Accountant;
 	readonly ended: EndedWorkloads;
-	readonly signer: Signer;
+	readonly membership: Membership;
 	readonly logger: Logger;
 	readonly nowMs: () => number;
 }
@@ -77,7 +68,7 @@ export class Hosting implements LocalWorkloads {
 		this.#options = options;
 		this.#files = new PodFiles(options.config.stateDir);
 		this.#keptVolumes = new KeptVolumes(options.config.stateDir);
-		this.#freePorts = new FreePorts(options.config.bind, peerIdOf(options.signer.publicKey));
+		this.#freePorts = new FreePorts(options.config.bind, options.membership.machineId);
 		options.pods.events(() => this.#changed());
 	}
 
@@ -313,7 +304,7 @@ export class Hosting implements LocalWorkloads {
 	#podHost(): PodHost {
 		return {
 			machineId: this.#mesh.machineId,
-			signer: this.#options.signer,
+			signer: this.#options.membership.keys.signer,
 			scheduler: this.#scheduler,
 			logger: this.#options.logger,
 			nowMs: this.#options.nowMs,
@@ -351,6 +342,7 @@ export class Hosting implements LocalWorkloads {
 			incarnation: pods.restarts(pod.podId),
 			award: pod.award,
 			bundle: pod.bundle.bundle,
+			meshGenesis: this.#options.membership.trust.mesh.envelope,
 			listen: mesh === undefined ? [] : [quicAddress(listenIp, mesh.container)],
 			announce: announced ? [quicAddress(publicIp, mesh.host)] : [],
 		};

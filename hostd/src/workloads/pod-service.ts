@@ -8,7 +8,7 @@ import {
 	type PodEvent,
 } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
-import { genesisFor, openRecord, type Signer, signRecord, workloadIdOf } from '@beemesh/sdk/identity';
+import { genesisFor, openCsr, peekRecord, type Signer, signRecord, workloadIdOf } from '@beemesh/sdk/identity';
 import { createServices, listenUnix, openSession, type UnixListener } from '@beemesh/sdk/streams';
 import type { Logger } from '@beemesh/sdk/telemetry';
 import type { Award, MachineId, WorkloadId, WorkloadKind } from '@beemesh/sdk/wire';
@@ -44,7 +44,7 @@ export async function servePod(path: string, pod: HostedPod, host: PodHost): Pro
 			return host.contextOf(pod);
 		},
 		join: async ({ csr: envelope }, { signal }) => {
-			const csr = openRecord('csr', envelope);
+			const csr = openCsr(envelope);
 			const { wid, slot, gen, awardId } = csr.body;
 			if (wid !== award.wid || slot !== award.slot || gen !== award.gen || awardId !== award.awardId) {
 				throw new MeshError('unauthorized', 'the admission request is not for this pod’s award');
@@ -103,7 +103,7 @@ function placeOwn(
 	scheduler: Scheduler,
 	signal: AbortSignal,
 ): AsyncIterable<PlaceEvent> {
-	const { wid } = openRecord('tender', request.tender).body;
+	const { wid } = peekRecord('tender', request.tender).body;
 	if (wid !== award.wid) throw new MeshError('unauthorized', 'a pod places replicas of its own workload only');
 	return scheduler.place(request, signal);
 }

@@ -212,7 +212,8 @@ export class Directory {
 		this.#advertisement = this.#sign(change);
 		if (this.#node === undefined) return;
 		this.own.learn(this.#advertisement);
-		const payload = encodeRecord([this.#advertisement.bytes]);
+		// Whoever has a session with us has our credential from its hello.
+		const payload = encodeRecord([this.#advertisement.news]);
 		for (const session of this.#node.sessions()) session.notify(ADVERTISEMENTS, payload);
 		this.#emit((l) => l.onPublish?.(this.#advertisement));
 	}
@@ -243,8 +244,9 @@ export class Directory {
 			ts: nowMs,
 			exp: nowMs + RECORD_TTL_MS,
 		};
-		const bytes = encodeAdvertisement(credential, signRecord('service-record', this.#record, signer));
-		return { cert, owner, record: this.#record, bytes };
+		const record = signRecord('service-record', this.#record, signer);
+		const [bytes, news] = [encodeAdvertisement(record, credential), encodeAdvertisement(record)];
+		return { cert, owner, record: this.#record, bytes, news };
 	}
 
 	#admit(remote: PeerId | 'local', hello: Uint8Array): PeerPrincipal {

@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { MeshError } from '../errors.ts';
 import { cidFromDigest, KEY_BYTES, type OwnerId, type RecordCid } from '../wire/index.ts';
-import { suite } from './suite/index.ts';
+import { hkdfExpand, hkdfExtract, suite } from './suite/index.ts';
 
 /** id-MLDSA65-Ed25519-SHA512. The byte 1 was plain Ed25519's, before the first release. */
 const SUITE_COMPOSITE = 2;
@@ -83,6 +83,11 @@ export function cidOf(body: Uint8Array): RecordCid {
 
 export function sha256(bytes: Uint8Array): Uint8Array {
 	return new Uint8Array(createHash('sha256').update(bytes).digest());
+}
+
+/** A key derived from a secret for one purpose (HKDF-SHA256, RFC 5869). */
+export function hkdf(secret: Uint8Array, what: string, bytes: number): Uint8Array {
+	return hkdfExpand(hkdfExtract(new TextEncoder().encode('beemesh'), secret), purpose(what), bytes);
 }
 
 function purpose(what: string): Uint8Array {

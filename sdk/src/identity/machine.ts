@@ -18,11 +18,11 @@ import {
 } from '../wire/index.ts';
 import { createKemKey, createKeyPair, type KemKeyPair, type KeyPair } from './keys.ts';
 import { createPeerKey, type PeerKey, verifyPeerProof } from './peer-key.ts';
-import { type OpenedRecord, openRecord, peekRecord, requireValid, signRecord } from './records.ts';
+import { type OpenedRecord, openRecord, peekRecord, requireValid, sameBytes, signRecord } from './records.ts';
 
 /** A certificate lives at most this long; machines renew theirs at half of it. */
 export const MACHINE_CERT_TTL_MS = 30 * 24 * 3_600_000;
-export const MACHINE_SEED_BYTES = 32 + KEY_BYTES.seed + KEY_BYTES.kemSeed;
+export const NODE_SEED_BYTES = 32 + KEY_BYTES.seed + KEY_BYTES.kemSeed;
 const CREDENTIAL_BYTES_MAX = 24 * 1024;
 
 /** The three keys of one machine or replica; one holder, different uses. */
@@ -34,10 +34,10 @@ export interface NodeKeys {
 	readonly seed: Uint8Array;
 }
 
-/** New keys, or those of a seed of {@link MACHINE_SEED_BYTES}. */
-export function createNodeKeys(seed: Uint8Array = randomBytes(MACHINE_SEED_BYTES)): NodeKeys {
-	if (seed.byteLength !== MACHINE_SEED_BYTES) {
-		throw new MeshError('invalid_input', `the seed of a node has ${MACHINE_SEED_BYTES} bytes, not ${seed.byteLength}`);
+/** New keys, or those of a seed of {@link NODE_SEED_BYTES}. */
+export function createNodeKeys(seed: Uint8Array = randomBytes(NODE_SEED_BYTES)): NodeKeys {
+	if (seed.byteLength !== NODE_SEED_BYTES) {
+		throw new MeshError('invalid_input', `the seed of a node has ${NODE_SEED_BYTES} bytes, not ${seed.byteLength}`);
 	}
 	return {
 		peer: createPeerKey(seed.subarray(0, 32)),
@@ -118,9 +118,7 @@ const credentialSchema = v.strictObject({ cert: envelopeSchema, enroller: v.opti
 
 /** Verifies a credential: size, form, mesh, time, delegation, signatures. Throws `invalid_input` or `unauthorized`. */
 export function openMachineCredential(credential: Uint8Array, mesh: OpenedMesh, nowMs: number): OpenedMachine {
-	const parsed = v.safeParse(credentialSchema, decodeRecord(credential, CREDENTIAL_BYTES_MAX));
-	if (!parsed.success) throw new MeshError('invalid_input', 'not a machine credential');
-	const { cert: envelope, enroller } = parsed.output;
+	const { cert: envelope, enroller } = decodeCredential(credential);
 	// Cheap checks on what it claims come first; nothing of it is used before its signature holds.
 	const claimed = peekRecord('machine-cert', envelope).body;
 	requireOfMesh('the machine certificate', claimed.mesh, mesh);
@@ -129,6 +127,17 @@ export function openMachineCredential(credential: Uint8Array, mesh: OpenedMesh, 
 		throw new MeshError('unauthorized', 'the machine certificate lives longer than 30 days');
 	const { body: cert, cid } = openRecord('machine-cert', envelope, [certifierOf(claimed, enroller, mesh, nowMs)]);
 	return { machineId: cert.machineId, cid, cert, credential };
+}
+
+/** What a credential claims, nothing of it proved. Throws `invalid_input`. */
+export function peekMachineCert(credential: Uint8Array): MachineCert {
+	return peekRecord('machine-cert', decodeCredential(credential).cert).body;
+}
+
+function decodeCredential(credential: Uint8Array): v.InferOutput<typeof credentialSchema> {
+	const parsed = v.safeParse(credentialSchema, decodeRecord(credential, CREDENTIAL_BYTES_MAX));
+	if (!parsed.success) throw new MeshError('invalid_input', 'not a machine credential');
+	return parsed.output;
 }
 
 /** The key that may have signed this certificate. */
@@ -146,4 +155,17 @@ function certifierOf(cert: MachineCert, enroller: Uint8Array | undefined, mesh: 
 
 function requireOfMesh(what: string, meshId: RecordCid, mesh: OpenedMesh): void {
 	if (meshId !== mesh.cid) throw new MeshError('unauthorized', `${what} is of another mesh`);
+}
+
+/** Throws `unauthorized` unless the certificate names these keys, all three. */
+export function requireNamed(cert: MachineCert, keys: NodeKeys): void {
+	const isOurs =
+		cert.machineId === keys.peer.peerId &&
+		sameBytes(cert.sigKey, keys.signer.publicKey) &&
+		sameBytes(cert.kemKey, keys.kem.publicKey);
+	if (!isOurs)
+		throw new MeshError(
+			'unauthorized',
+			`the certificate is of ${cert.machineId}, or of other keys than ${keys.peer.peerId} has`,
+		);
 }

@@ -3,7 +3,7 @@
  * leave. One per replica; only the responsible one acts.
  */
 import { isMeshError, MeshError } from '../errors.ts';
-import { certify, type OpenedBundle, openAdmission } from '../identity/index.ts';
+import { certify, type OpenedBundle, type OpenedMachine, openAdmission, peekRecord } from '../identity/index.ts';
 import type { Caller } from '../streams/rpc/contract.ts';
 import { type Logger, type Metrics, silentLogger, silentMetrics } from '../telemetry/index.ts';
 import type { MachineId, RecordCid, ReplicaId, SlotGen } from '../wire/index.ts';
@@ -39,6 +39,8 @@ export interface ReplicaWorld {
 	isChangingMembers(): boolean;
 	/** Asks it to leave, as soon as no Raft group counts on it. */
 	drain(replica: SlotGen & { readonly replicaId: ReplicaId }, reason: string): void;
+	/** Verifies the credential of a machine of our mesh. Throws `unauthorized`. */
+	machine(credential: Uint8Array): OpenedMachine;
 	/** Makes an admission final before its certificate is signed. Rejects when it must not be, e.g. without a quorum. */
 	commit(admission: SlotGen & { readonly replicaId: ReplicaId; readonly machineId: MachineId }): Promise<void>;
 	onReconcile(status: { readonly observed: number; readonly desired: number; readonly acted: boolean }): void;
@@ -181,7 +183,7 @@ export class ReplicaDriver {
 	}
 
 	async #answer(event: Extract<PlaceEvent, { type: 'csr' }>, award: Awarded | undefined): Promise<void> {
-		const csrCid = csrCidOf(event.csr, event.statement);
+		const csrCid = csrCidOf(event.csr);
 		try {
 			if (csrCid === undefined) return;
 			let answer: AdmitRequest['answer'];
@@ -202,7 +204,8 @@ export class ReplicaDriver {
 	async #admit(event: Extract<PlaceEvent, { type: 'csr' }>, award: Awarded): Promise<AdmitRequest['answer']> {
 		const { charter, tenderKey, wid } = this.#world.bundle();
 		try {
-			const { csr, machineId } = openAdmission(event.csr, event.statement);
+			const { csr, statement } = openAdmission(event.csr, event.statement, this.#world.machine(event.credential));
+			const { machineId } = statement.body;
 			const { slot, gen, replicaId, awardId } = csr.body;
 			const isAwarded = machineId === award.machineId && slot === award.at.slot && gen === award.at.gen;
 			if (!isAwarded || awardId !== event.awardId || csr.body.wid !== wid) {
@@ -226,10 +229,10 @@ export class ReplicaDriver {
 	}
 }
 
-/** Undefined when host or replica did not sign what they say. */
-function csrCidOf(csr: Uint8Array, statement: Uint8Array): RecordCid | undefined {
+/** Undefined when it is no request; whether its signatures hold is seen when it is admitted. */
+function csrCidOf(csr: Uint8Array): RecordCid | undefined {
 	try {
-		return openAdmission(csr, statement).csr.cid;
+		return peekRecord('csr', csr).cid;
 	} catch {
 		return undefined;
 	}

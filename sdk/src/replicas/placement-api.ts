@@ -56,6 +56,8 @@ export const placeEventSchema = v.variant('type', [
 		awardId: ulidSchema,
 		csr: envelopeSchema,
 		statement: envelopeSchema,
+		/** Of the machine that made the statement. */
+		credential: envelopeSchema,
 	}),
 	v.strictObject({
 		type: v.literal('outcome'),

@@ -29,6 +29,8 @@ export const podContextSchema = v.strictObject({
 	incarnation: v.number(),
 	award: awardSchema,
 	bundle: bundleSchema,
+	/** The genesis of the host's mesh: statements of machines are checked under it. */
+	meshGenesis: envelopeSchema,
 	/** Where to listen, e.g. `/ip4/0.0.0.0/udp/41000/quic-v1`. */
 	listen: addressesSchema,
 	/** Addresses at which others reach that, when they differ (port mapping). */

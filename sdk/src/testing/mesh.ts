@@ -3,7 +3,7 @@
  * host are in memory. No port, file or daemon is used.
  */
 import type { OpenNetwork } from '../discovery/index.ts';
-import { createKeyPair, peerIdOf } from '../identity/index.ts';
+import { createPeerKey } from '../identity/index.ts';
 import { createMemoryNetwork } from '../streams/memory/index.ts';
 import type { PeerId } from '../wire/index.ts';
 import { join } from '../workplane/join.ts';
@@ -41,7 +41,7 @@ export function createTestMesh(): TestMesh {
 	let nextData = 1;
 
 	const openNetwork: OpenNetwork = async ({ seed }) => ({
-		transport: network.join(peerIdOf(createKeyPair(seed).publicKey)),
+		transport: network.join(createPeerKey(seed).peerId),
 		dht: undefined,
 	});
 

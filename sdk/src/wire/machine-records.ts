@@ -113,7 +113,8 @@ export const bidSchema = v.strictObject({
 	slotsOffered: safeInt,
 	/** For a decline: the requirement that failed, e.g. `memory: needs 900Gi, 20Gi free`. */
 	reason: v.optional(v.pipe(v.string(), v.maxLength(200))),
-	validUntil: timeMs,
+	/** For how long it holds, from its arrival: two clocks need not agree. */
+	validForMs: v.pipe(safeInt, v.maxValue(60_000)),
 });
 export type Bid = v.InferOutput<typeof bidSchema>;
 

@@ -4,7 +4,7 @@
  */
 import { createAdvertisementReader, Directory, type OpenNetwork, type PeerPrincipal } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
-import { certify, createKeyPair, type KeyPair, openCredential, peerIdOf, signRecord } from '../identity/index.ts';
+import { certify, createNodeKeys, openCredential, requestAdmission } from '../identity/index.ts';
 import type { Admission, MemberHint } from '../replicas/placement-api.ts';
 import type { PodContext } from '../replicas/pod-api.ts';
 import { durationMs } from '../streams/rpc/duration.ts';
@@ -46,12 +46,13 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 	const context = await host.calls.context({}, { signal });
 	const charter = new CharterKeeper(context.bundle);
 	const { wid, owner, tenderKey, charter: chartered, bundle } = charter.opened;
-	const key = createKeyPair();
-	const replicaId = peerIdOf(key.publicKey) as ReplicaId;
+	// Made here, and never written anywhere: who can read this process's memory is this replica, and nobody else.
+	const keys = createNodeKeys();
+	const replicaId = keys.peer.peerId as ReplicaId;
 	const read = createAdvertisementReader();
 	const { listen, announce } = context;
 	const network = await openNetwork({
-		seed: key.seed,
+		seed: keys.peer.seed,
 		listen,
 		announce,
 		wid,
@@ -61,17 +62,13 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 	try {
 		const addresses = (): readonly string[] => network.transport.addresses().slice(0, LIMITS.addressesMax);
 		const { slot, gen, incarnation, award } = context;
-		const csr: Csr = {
-			slot,
-			gen,
-			incarnation,
-			awardId: award.awardId,
-			wid,
-			replicaId,
+		const request = requestAdmission(keys, {
+			...{ slot, gen, incarnation, awardId: award.awardId, wid },
 			addresses: [...addresses()],
 			ts: Date.now(),
-		};
-		const admitted = await admission(host, context, csr, key, signal, () =>
+		});
+		const { csr } = request;
+		const admitted = await admission(host, context, request, signal, () =>
 			certify(chartered.body, csr, context.machineId, tenderKey, Date.now()),
 		);
 		const credential = { cert: admitted.cert, grant: bundle.grant };
@@ -80,7 +77,7 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 		const zone = options.locality?.zone ?? context.zone;
 		const directory = new Directory({
 			...{ cert, credential, owner, addresses, log },
-			signer: key,
+			signer: keys.signer,
 			// What this pod runs, which an update may have overtaken.
 			manifestCid: award.manifestCid,
 			version: options.version ?? '0.0.0',
@@ -131,13 +128,11 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 async function admission(
 	host: PodHost,
 	context: PodContext,
-	csr: Csr,
-	key: KeyPair,
+	{ csr, envelope }: { readonly csr: Csr; readonly envelope: Uint8Array },
 	signal: AbortSignal,
 	selfCertify: () => Uint8Array,
 ): Promise<Admitted> {
 	if (context.incarnation === 0) {
-		const envelope = signRecord('csr', csr, key);
 		return host.calls.join({ csr: envelope }, { signal, timeout: READY_TIMEOUT_MS });
 	}
 	let members: MemberHint[] = [];

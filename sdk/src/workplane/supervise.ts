@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PeerPrincipal, WorkloadView } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
+import { openMachineCredential, openMesh } from '../identity/index.ts';
 import { type LiveReplica, ReplicaDriver } from '../replicas/driver.ts';
 import type { MemberHint } from '../replicas/placement-api.ts';
 import type { Session } from '../streams/rpc/session.types.ts';
@@ -55,6 +56,7 @@ export function superviseReplica(
 		void workplane.drain({ reason: error.message }).then(() => exit?.(EXIT_LOST_STATE));
 	};
 
+	const mesh = openMesh(context.meshGenesis);
 	const isStateful = charter.opened.charter.body.kind === 'StatefulSet';
 	const groups = isStateful
 		? new Groups({
@@ -85,6 +87,7 @@ export function superviseReplica(
 					calls: () => host.calls,
 					bundle: () => charter.opened,
 					machineId: context.machineId,
+					machine: (credential) => openMachineCredential(credential, mesh, Date.now()),
 					machineAddresses: context.machineAddresses,
 					live: () => liveReplicas(own),
 					generations: () => own.generations(),

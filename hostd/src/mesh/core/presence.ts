@@ -27,7 +27,7 @@ export type HostEvent =
 
 interface Entry {
 	readonly presence: Presence;
-	readonly envelope: Uint8Array;
+	readonly envelope: Uint8Array | undefined;
 	readonly expiresAtMs: number;
 	/** Undefined while it counts as present. */
 	goneAtMs: number | undefined;
@@ -36,8 +36,11 @@ interface Entry {
 export interface PresenceTable {
 	/** Whether a presence says something new: asked before its signature is checked, for most are old news. */
 	isNews(machineId: MachineId, seq: number): boolean;
-	/** Takes a verified presence. Undefined when it is not newer than what is known. */
-	accept(presence: Presence, envelope: Uint8Array, nowMs: number): readonly HostEvent[] | undefined;
+	/**
+	 * Takes a verified presence. Undefined when it is not newer than what is known. `envelope`: how others can verify it;
+	 * absent, what was known of that stays.
+	 */
+	accept(presence: Presence, envelope: Uint8Array | undefined, nowMs: number): readonly HostEvent[] | undefined;
 	/** Its session is gone: drop it now, TTL or not. */
 	suspect(machineId: MachineId, nowMs: number): readonly HostEvent[];
 	expire(nowMs: number): readonly HostEvent[];
@@ -64,7 +67,7 @@ export function createPresenceTable(config: PresenceConfig = DEFAULT_PRESENCE): 
 			const left = ttlMs <= 0;
 			entries.set(presence.machineId, {
 				presence,
-				envelope,
+				envelope: envelope ?? known?.envelope,
 				expiresAtMs: nowMs + Math.max(0, ttlMs),
 				goneAtMs: left ? nowMs : undefined,
 			});
@@ -101,6 +104,6 @@ export function createPresenceTable(config: PresenceConfig = DEFAULT_PRESENCE): 
 			return entry?.goneAtMs === undefined ? entry?.presence : undefined;
 		},
 		present: () => live().map(({ presence }) => presence),
-		envelopes: () => live().map(({ envelope }) => envelope),
+		envelopes: () => live().flatMap(({ envelope }) => envelope ?? []),
 	};
 }

@@ -9,6 +9,7 @@ import { CID } from 'multiformats/cid';
 import { create as createDigest } from 'multiformats/hashes/digest';
 import { meshHash } from '../hello.ts';
 import { newestLease, openLease } from '../lease.ts';
+import type { Membership } from '../membership.ts';
 import type { Dht } from '../ports.ts';
 
 const OPERATION_MS = 5_000;
@@ -16,15 +17,15 @@ const RAW_CODEC = 0x55;
 const SHA2_256 = 0x12;
 const PROVIDER_TTL_S = 30 * 60;
 
-export function dhtService(mesh: string, nowMs: () => number) {
+export function dhtService({ meshId, trust }: Membership, nowMs: () => number) {
 	return kadDHT({
-		protocol: `/beemesh/m/${meshHash(mesh)}/kad/1.0.0`,
+		protocol: `/beemesh/m/${meshHash(meshId)}/kad/1.0.0`,
 		// Every host serves, also on private addresses: these are the machines that there are.
 		clientMode: false,
 		peerInfoMapper: (peer) => peer,
 		// A mesh of one asks nobody, instead of waiting for somebody.
 		allowQueryWithZeroPeers: true,
-		validators: { lease: (key, value) => void openLease(new TextDecoder().decode(key), value, nowMs()) },
+		validators: { lease: (key, value) => void openLease(new TextDecoder().decode(key), value, trust, nowMs()) },
 		selectors: { lease: (_key, records) => newestLease(records) },
 		providers: { provideValidity: PROVIDER_TTL_S, cleanupInterval: 60 },
 		reprovide: { validity: PROVIDER_TTL_S * 1_000, threshold: (PROVIDER_TTL_S * 1_000) / 2, interval: 5 * 60_000 },

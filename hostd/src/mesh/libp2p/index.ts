@@ -1,19 +1,16 @@
 /** A host's place in the mesh on real QUIC: transport, gossip and machine DHT of one libp2p node. */
-import { createKeyPair } from '@beemesh/sdk/identity';
 import { createLibp2pNode } from '@beemesh/sdk/streams/libp2p';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
 import type { MachineId } from '@beemesh/sdk/wire';
 import type { PresenceSource } from '../announcer.ts';
 import { type Clock, systemClock } from '../clock.ts';
+import type { Membership } from '../membership.ts';
 import { createNode, type MeshNode } from '../node.ts';
 import { createDht, dhtService } from './dht.ts';
 import { createGossip, gossipService } from './gossip.ts';
 
 export interface MeshOptions {
-	/** 32 bytes: the machine's key. Secret. */
-	readonly seed: Uint8Array;
-	/** Name of the mesh; hosts of another one are refused. */
-	readonly mesh: string;
+	readonly membership: Membership;
 	readonly name: string;
 	readonly labels: Readonly<Record<string, string>>;
 	/** Multiaddrs, e.g. `/ip4/127.0.0.1/udp/4700/quic-v1`. */
@@ -32,22 +29,21 @@ export interface MeshOptions {
 
 /** Listens and starts joining; does not wait for others, for there may be none. */
 export async function createMeshNode(options: MeshOptions): Promise<MeshNode> {
-	const { seed, mesh, listen, announce, clock = systemClock, random = Math.random, ...rest } = options;
+	const { membership, listen, announce, clock = systemClock, random = Math.random, ...rest } = options;
 	const { node, transport } = await createLibp2pNode({
-		seed,
+		seed: membership.keys.peer.seed,
 		listen,
 		...(announce === undefined ? {} : { announce }),
-		services: { gossip: gossipService(), dht: dhtService(mesh, () => clock.nowMs()) },
+		services: { gossip: gossipService(), dht: dhtService(membership, () => clock.nowMs()) },
 		agentVersion: 'beemesh-hostd',
 	});
 	try {
 		return createNode({
 			...rest,
-			mesh,
+			membership,
 			transport,
 			gossip: createGossip(node.services.gossip),
 			dht: createDht(node.services.dht, transport.peerId as MachineId),
-			signer: createKeyPair(seed),
 			clock,
 			random,
 		});

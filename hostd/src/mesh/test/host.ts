@@ -1,14 +1,15 @@
 /** A real host on loopback QUIC, as far as the mesh goes. */
-import { createKeyPair, type KeyPair } from '@beemesh/sdk/identity';
+import { createNodeKeys } from '@beemesh/sdk/identity';
 import { createLogger, silentLogger, silentMetrics } from '@beemesh/sdk/telemetry';
 import type { Presence } from '@beemesh/sdk/wire';
-import { createMeshNode, type MeshNode, type PresenceSource } from '../index.ts';
+import { createMeshNode, type Membership, type MeshNode, type PresenceSource } from '../index.ts';
+import { createTestRoot } from './root.ts';
 
 const NOTHING = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0 };
 
 export interface TestHost extends AsyncDisposable {
 	readonly node: MeshNode;
-	readonly key: KeyPair;
+	readonly membership: Membership;
 	/** Changes what the host says of itself. */
 	set(change: Partial<Presence>): void;
 }
@@ -33,14 +34,15 @@ export async function startHost(options: {
 	readonly name: string;
 	readonly mesh?: string;
 	readonly join?: readonly string[];
+	/** Of a host that comes back. */
 	readonly seed?: Uint8Array;
+	readonly membership?: Membership;
 	readonly port?: number;
 }): Promise<TestHost> {
-	const key = createKeyPair(options.seed);
+	const membership = options.membership ?? createTestRoot(options.mesh).enrol(createNodeKeys(options.seed));
 	const source = presenceSource();
 	const node = await createMeshNode({
-		seed: key.seed,
-		mesh: options.mesh ?? 'test',
+		membership,
 		name: options.name,
 		labels: { name: options.name },
 		listen: [`/ip4/127.0.0.1/udp/${options.port ?? 0}/quic-v1`],
@@ -49,7 +51,12 @@ export async function startHost(options: {
 		logger: testLogger(options.name),
 		metrics: silentMetrics,
 	});
-	return { node, key, set: (change) => source.set(change), [Symbol.asyncDispose]: () => node[Symbol.asyncDispose]() };
+	return {
+		node,
+		membership,
+		set: (change) => source.set(change),
+		[Symbol.asyncDispose]: () => node[Symbol.asyncDispose](),
+	};
 }
 
 /** Silent, unless `BEEMESH_TEST_LOG` asks for a level. */

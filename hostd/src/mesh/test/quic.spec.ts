@@ -2,14 +2,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { createUlid } from '@beemesh/sdk/identity';
-import type { MachineId, Presence, WorkloadId } from '@beemesh/sdk/wire';
+import { createKeyPair, createUlid, genesisFor, workloadIdOf } from '@beemesh/sdk/identity';
+import type { MachineId, Presence } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { afterEach, describe, it } from 'mocha';
 import { startHost, type TestHost, whenHosts } from './host.ts';
 
 const count = (wanted: number) => (hosts: readonly Presence[]) => hosts.length === wanted;
-const wid = 'workload-under-test' as WorkloadId;
+const wid = workloadIdOf(genesisFor(createKeyPair().publicKey, 'Deployment', 'default', 'web'));
 
 describe('mesh on QUIC', function () {
 	this.timeout(20_000);
@@ -99,11 +99,11 @@ describe('mesh on QUIC', function () {
 		await first[Symbol.asyncDispose]();
 		await whenHosts(second.node, count(1));
 		const port = Number(/\/udp\/(\d+)\//.exec(address)?.[1]);
-		const again = await start({ name: 'one', seed: first.key.seed, port });
+		const again = await start({ name: 'one', seed: first.membership.keys.seed, port });
 		await Promise.all([again, second].map(({ node }) => whenHosts(node, count(2))));
 	});
 
-	it('keeps meshes of another name apart', async () => {
+	it('keeps meshes of another root key apart', async () => {
 		const one = await start({ name: 'one', mesh: 'blue' });
 		const other = await start({ name: 'other', mesh: 'red' });
 		const refused = await other.node.rpc.connect(one.node.machineId, { addresses: one.node.addresses() }).then(

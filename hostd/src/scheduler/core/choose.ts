@@ -1,11 +1,20 @@
 /** Which bid gets the next slot, and what to say when none can. */
 import type { Bid, MachineId, Tender } from '@beemesh/sdk/wire';
+
+/** A bid with what its arrival says of it. */
+export interface ReceivedBid extends Omit<Bid, 'validForMs'> {
+	/** Whose session it came over. */
+	readonly machineId: MachineId;
+	/** On our clock. */
+	readonly validUntil: number;
+}
+
 import { replicasOn, tieBreak } from './score.ts';
 import type { ForeignLease } from './types.ts';
 
 /** A host that answered, with what it has been given since. */
 export interface Candidate {
-	readonly bid: Bid;
+	readonly bid: ReceivedBid;
 	/** Slots awarded on the strength of this bid. */
 	taken: number;
 	refusedWith: string | undefined;

@@ -7,8 +7,8 @@
  * Invariant: a slot has at most one live award; its machine is the only one whose admission request counts.
  * Invariant: after `done` no effect follows.
  */
-import type { Bid, MachineId, SlotGen, Tender } from '@beemesh/sdk/wire';
-import { awardable, type Candidate, chooseHost, starvedReasons } from './choose.ts';
+import type { MachineId, SlotGen, Tender } from '@beemesh/sdk/wire';
+import { awardable, type Candidate, chooseHost, type ReceivedBid, starvedReasons } from './choose.ts';
 import { DEFAULT_RINGS, type Ring } from './rings.ts';
 import { replicasOn } from './score.ts';
 import { type Entropy, type Explained, explain, type ForeignLease, type Outcome } from './types.ts';
@@ -52,7 +52,7 @@ export type RequesterEvent =
 	| { readonly type: 'start'; readonly hosts: readonly MachineId[] }
 	| { readonly type: 'leases'; readonly found: readonly ForeignLease[] }
 	/** Verified, and of this placement's current tender. */
-	| { readonly type: 'bid'; readonly bid: Bid }
+	| { readonly type: 'bid'; readonly bid: ReceivedBid }
 	| { readonly type: 'award-answer'; readonly awardId: string; readonly accepted: boolean; readonly reason?: string }
 	/** The pod of this award has its certificate. */
 	| { readonly type: 'admitted'; readonly awardId: string }
@@ -354,7 +354,7 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 		}
 	}
 
-	function onBid(bid: Bid, nowMs: number): void {
+	function onBid(bid: ReceivedBid, nowMs: number): void {
 		// One bid per machine and tender; a second one would let a host change its mind at our cost.
 		if (bid.tenderId !== tenderId || candidates.has(bid.machineId)) return;
 		candidates.set(bid.machineId, { bid, taken: 0, refusedWith: undefined });

@@ -1,5 +1,5 @@
 import { MeshError } from '@beemesh/sdk/errors';
-import { createKeyPair } from '@beemesh/sdk/identity';
+import { createKeyPair, createNodeKeys } from '@beemesh/sdk/identity';
 import type { Award } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { afterEach, describe, it } from 'mocha';
@@ -182,8 +182,8 @@ describe('scheduler in a mesh in memory', function () {
 				signal: client.signal,
 			});
 			const award = await awarded.promise;
-			const ask = (replica = createKeyPair()) => {
-				const { csr, statement } = admissionOf(award, first.key, replica);
+			const ask = (replica = createNodeKeys()) => {
+				const { csr, statement } = admissionOf(award, first.mesh.membership.keys, replica);
 				return { awardId: award.awardId, requester: award.requester, csr, statement };
 			};
 			const stop = async () => {
@@ -217,7 +217,7 @@ describe('scheduler in a mesh in memory', function () {
 
 		it('refuses a request for another slot, by another host, or on an unknown award', async () => {
 			const { first, award, stop } = await awaiting();
-			const asked = (changed: Partial<Award>, key = first.key) => {
+			const asked = (changed: Partial<Award>, key = first.mesh.membership.keys) => {
 				const { csr, statement } = admissionOf({ ...award, ...changed }, key);
 				return failure(
 					first.scheduler.requestAdmission(
@@ -228,7 +228,7 @@ describe('scheduler in a mesh in memory', function () {
 			};
 			expect((await asked({ slot: 7 })).code).to.equal('unauthorized');
 			expect((await asked({ gen: 2 })).code).to.equal('unauthorized');
-			expect((await asked({}, createKeyPair())).code).to.equal('unauthorized');
+			expect((await asked({}, createNodeKeys())).code).to.equal('unauthorized');
 			expect((await asked({ awardId: '0'.repeat(26) })).code).to.equal('conflict');
 			expect(ofType(await stop(), 'csr')).to.have.length(0);
 		});

@@ -1,5 +1,4 @@
 /** Hosts in one process on a memory network: real mesh nodes and schedulers; only wire, gossip and DHT are in memory. */
-import { createKeyPair, type KeyPair, peerIdOf } from '@beemesh/sdk/identity';
 import { silentMetrics } from '@beemesh/sdk/telemetry';
 import { createMemoryNetwork, type MemoryNetwork } from '@beemesh/sdk/testing';
 import type { Award, MachineId, Resources } from '@beemesh/sdk/wire';
@@ -7,6 +6,7 @@ import type { Dht, Gossip, GossipHandler, MeshNode } from '../../mesh/index.ts';
 import { systemClock } from '../../mesh/index.ts';
 import { createNode } from '../../mesh/node.ts';
 import { presenceSource, testLogger, whenHosts } from '../../mesh/test/host.ts';
+import { createTestRoot } from '../../mesh/test/root.ts';
 import { type Accountant, createAccountant } from '../../resources/index.ts';
 import type { Deploy } from '../deployer.ts';
 import { createScheduler, type Scheduler, type SchedulerOptions } from '../index.ts';
@@ -14,7 +14,6 @@ import { admissionOf } from './workload.ts';
 
 export interface SchedulerHost extends AsyncDisposable {
 	readonly machineId: MachineId;
-	readonly key: KeyPair;
 	readonly mesh: MeshNode;
 	readonly resources: Accountant;
 	readonly scheduler: Scheduler;
@@ -27,7 +26,6 @@ const CAPACITY: Resources = { cpuMillis: 4_000, memoryBytes: 64 * 1024, diskByte
 /** A scheduler on a mesh node, whose pods do nothing but join. */
 export function startScheduler(
 	mesh: MeshNode,
-	key: KeyPair,
 	options: { readonly capacity?: Partial<Resources>; readonly deploy?: Deploy } & Pick<
 		Partial<SchedulerOptions>,
 		'requester' | 'bidder'
@@ -38,7 +36,7 @@ export function startScheduler(
 	const pods = new Set<Award>();
 	const join: Deploy = async (award, _opened, signal) => {
 		await scheduler.requestAdmission(
-			{ awardId: award.awardId, requester: award.requester, ...pick(admissionOf(award, key)) },
+			{ awardId: award.awardId, requester: award.requester, ...pick(admissionOf(award, mesh.membership.keys)) },
 			signal,
 		);
 		pods.add(award);
@@ -46,7 +44,6 @@ export function startScheduler(
 	const scheduler = createScheduler({
 		mesh,
 		resources,
-		signer: key,
 		deploy: deploy ?? join,
 		logger: testLogger(mesh.self().name),
 		metrics: silentMetrics,
@@ -54,7 +51,6 @@ export function startScheduler(
 	});
 	return {
 		machineId: mesh.machineId,
-		key,
 		mesh,
 		resources,
 		scheduler,
@@ -75,21 +71,24 @@ export interface Cluster extends AsyncDisposable {
 	readonly hosts: readonly SchedulerHost[];
 }
 
-export async function startCluster(size: number, options: Parameters<typeof startScheduler>[2] = {}): Promise<Cluster> {
+export async function startCluster(
+	size: number,
+	options: NonNullable<Parameters<typeof startScheduler>[1]> = {},
+): Promise<Cluster> {
 	const network = createMemoryNetwork();
 	const hub = createHub();
+	const root = createTestRoot();
 	const hosts: SchedulerHost[] = [];
 	for (let i = 0; i < size; i++) {
-		const key = createKeyPair();
-		const machineId = peerIdOf(key.publicKey) as string as MachineId;
+		const membership = root.enrol();
+		const { machineId } = membership;
 		const first = hosts[0];
 		const name = `host-${i}`;
 		const mesh = createNode({
 			transport: network.join(machineId),
 			gossip: hub.gossip(machineId),
 			dht: hub.dht(machineId),
-			signer: key,
-			mesh: 'test',
+			membership,
 			name,
 			labels: { name, parity: i % 2 === 0 ? 'even' : 'odd' },
 			join: first === undefined ? [] : [`/memory/${first.machineId}/p2p/${first.machineId}`],
@@ -99,7 +98,7 @@ export async function startCluster(size: number, options: Parameters<typeof star
 			clock: systemClock,
 			random: Math.random,
 		});
-		hosts.push(startScheduler(mesh, key, options));
+		hosts.push(startScheduler(mesh, options));
 	}
 	await Promise.all(hosts.map(({ mesh }) => whenHosts(mesh, (present) => present.length === size)));
 	return {

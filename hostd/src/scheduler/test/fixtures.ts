@@ -1,6 +1,7 @@
 /** Tenders, bids and hosts for core tests: plain values, no keys. */
-import type { Award, Bid, MachineId, RecordCid, Resources, Tender, WorkloadId } from '@beemesh/sdk/wire';
+import type { Award, MachineId, RecordCid, Resources, Tender, WorkloadId } from '@beemesh/sdk/wire';
 import { createAccountant } from '../../resources/index.ts';
+import type { ReceivedBid } from '../core/choose.ts';
 import type { Entropy } from '../core/types.ts';
 
 export const GI = 2 ** 30;
@@ -52,15 +53,13 @@ export function tenderOf(
 	};
 }
 
-export function bidOf(tenderId: string, machineId: MachineId, overrides: Partial<Bid> = {}): Bid {
+export function bidOf(tenderId: string, machineId: MachineId, overrides: Partial<ReceivedBid> = {}): ReceivedBid {
 	return {
 		tenderId,
 		machineId,
 		score: 0.5,
 		slotsOffered: 1,
 		validUntil: 1_000_000,
-		ts: 0,
-		nonce: new Uint8Array(16),
 		...overrides,
 	};
 }

@@ -15,9 +15,9 @@ describe('scheduler on QUIC', function () {
 	async function startThree(): Promise<[SchedulerHost, SchedulerHost, SchedulerHost]> {
 		let join: readonly string[] = [];
 		for (const name of ['one', 'two', 'three']) {
-			const { node, key } = await startHost({ name, join });
+			const { node } = await startHost({ name, join });
 			if (join.length === 0) join = [node.addresses()[0] as string];
-			hosts.push(startScheduler(node, key));
+			hosts.push(startScheduler(node));
 		}
 		await Promise.all(hosts.map(({ mesh }) => whenHosts(mesh, (present) => present.length === 3)));
 		// Presence is complete before the last sessions are; a test that stops a host wants everybody to notice.

@@ -4,14 +4,17 @@ import type { PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
 import {
 	certify,
 	createKeyPair,
+	createNodeKeys,
 	createUlid,
 	encodeManifest,
 	genesisFor,
 	type KeyPair,
+	type NodeKeys,
 	openAdmission,
-	openRecord,
+	openMachineCredential,
 	ownerIdOf,
-	peerIdOf,
+	peekRecord,
+	requestAdmission,
 	signRecord,
 	signTender,
 	workloadIdOf,
@@ -22,12 +25,12 @@ import type {
 	Charter,
 	MachineId,
 	Manifest,
-	ReplicaId,
 	Requirements,
 	SlotGen,
 	Tender,
 	WorkloadId,
 } from '@beemesh/sdk/wire';
+import { createTestRoot } from '../../mesh/test/root.ts';
 import type { Scheduler } from '../index.ts';
 
 const DAY_MS = 86_400_000;
@@ -86,6 +89,7 @@ export function createWorkload(name = 'web', quota = 64): TestWorkload {
 		charter: signRecord('charter', charter, owner),
 		grant,
 		tenderSecret: tenderKey.seed,
+		psk: new Uint8Array(32),
 		manifest: bytes,
 	};
 	const tender: TestWorkload['tender'] = (requester, slots, requirements = {}) => {
@@ -128,22 +132,13 @@ export function createWorkload(name = 'web', quota = 64): TestWorkload {
 }
 
 /** A replica's request for admission, with its host's statement. */
-export function admissionOf(award: Award, hostKey: KeyPair, replica: KeyPair = createKeyPair()) {
+export function admissionOf(award: Award, host: NodeKeys, replica: NodeKeys = createNodeKeys()) {
 	const { wid, slot, gen, awardId, manifestCid, machineId } = award;
-	const csrBody = {
-		wid,
-		slot,
-		gen,
-		incarnation: 0,
-		awardId,
-		replicaId: peerIdOf(replica.publicKey) as string as ReplicaId,
-		addresses: [],
-		ts: Date.now(),
-	};
-	const csr = signRecord('csr', csrBody, replica);
-	const csrCid = openRecord('csr', csr).cid;
-	const statement = signRecord('host-statement', { awardId, csrCid, manifestCid, machineId, ts: Date.now() }, hostKey);
-	return { csr, statement, csrCid };
+	const at = { wid, slot, gen, incarnation: 0, awardId, addresses: [], ts: Date.now() };
+	const { envelope: csr } = requestAdmission(replica, at);
+	const csrCid = peekRecord('csr', csr).cid;
+	const body = { awardId, csrCid, manifestCid, machineId, ts: Date.now() };
+	return { csr, statement: signRecord('host-statement', body, host.signer), csrCid };
 }
 
 /** What `beectl` does: reads the events, admits whoever asks. */
@@ -158,7 +153,9 @@ export async function placeAndAdmit(
 		events.push(event);
 		options.onEvent?.(event);
 		if (event.type !== 'csr') continue;
-		const { csr, machineId } = openAdmission(event.csr, event.statement);
+		const machine = openMachineCredential(event.credential, createTestRoot().mesh, Date.now());
+		const { csr } = openAdmission(event.csr, event.statement, machine);
+		const { machineId } = machine;
 		const cert = certify(workload.charter, csr.body, machineId, workload.tenderKey, Date.now());
 		await scheduler.admit({
 			awardId: event.awardId,

@@ -1,23 +1,23 @@
-import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import {
 	certify,
 	cidOf,
 	createKeyPair,
+	createNodeKeys,
+	createPeerKey,
 	createUlid,
 	genesisFor,
-	type KeyPair,
 	openRecord,
 	ownerIdOf,
-	peerIdOf,
+	requestAdmission,
 	signRecord,
 	workloadIdOf,
 } from '../../identity/index.ts';
 import { createMemoryNetwork } from '../../streams/memory/index.ts';
 import { createRpcNode } from '../../streams/rpc/node.ts';
 import type { RpcNode } from '../../streams/rpc/session.types.ts';
-import type { Charter, MachineId, ReplicaId } from '../../wire/index.ts';
+import type { Charter, MachineId } from '../../wire/index.ts';
 import { Directory, type PeerPrincipal } from '../directory.ts';
 
 const HOUR_MS = 3_600_000;
@@ -59,13 +59,11 @@ describe('directory', () => {
 	});
 
 	function replica(slot: number, gen: number, displace: 'at-once' | 'when-ready' = 'when-ready'): Directory {
-		const key: KeyPair = createKeyPair();
-		const replicaId = peerIdOf(key.publicKey) as ReplicaId;
-		const csr = {
-			...{ wid, slot, gen, incarnation: 0, awardId: createUlid(Date.now()), replicaId },
-			...{ addresses: [], ts: Date.now() },
-		};
-		const machineId = peerIdOf(createKeyPair(randomBytes(32)).publicKey) as MachineId;
+		const keys = createNodeKeys();
+		const at = { wid, slot, gen, incarnation: 0, awardId: createUlid(Date.now()), addresses: [], ts: Date.now() };
+		const { csr } = requestAdmission(keys, at);
+		const { replicaId } = csr;
+		const machineId = createPeerKey().peerId as MachineId;
 		const cert = certify(charter(), csr, machineId, tenderKey, Date.now());
 		const grant = signRecord(
 			'tender-grant',
@@ -80,10 +78,10 @@ describe('directory', () => {
 		);
 		const transport = network.join(replicaId);
 		const directory = new Directory({
-			cert: openRecord('replica-cert', cert).body,
+			cert: openRecord('replica-cert', cert, [tenderKey.publicKey]).body,
 			credential: { cert, grant },
 			owner: owner.publicKey,
-			signer: key,
+			signer: keys.signer,
 			manifestCid: charter().manifestCid,
 			version: '1.0.0',
 			displace,

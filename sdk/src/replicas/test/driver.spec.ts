@@ -2,33 +2,39 @@ import { expect } from 'chai';
 import { afterEach, describe, it } from 'mocha';
 import { MeshError } from '../../errors.ts';
 import {
-	cidOf,
+	certifyMachine,
 	createKeyPair,
+	createMesh,
+	createNodeKeys,
+	createPeerKey,
 	createUlid,
 	encodeManifest,
 	genesisFor,
-	type KeyPair,
+	type NodeKeys,
 	type OpenedBundle,
 	openBundle,
 	openCredential,
+	openMachineCredential,
 	openTender,
 	ownerIdOf,
-	peerIdOf,
+	peekRecord,
+	requestAdmission,
 	signRecord,
 	workloadIdOf,
 } from '../../identity/index.ts';
-import {
-	decodeRecord,
-	type MachineId,
-	type Manifest,
-	type RecordCid,
-	type ReplicaId,
-	type SlotGen,
-} from '../../wire/index.ts';
+import type { MachineId, Manifest, ReplicaId, SlotGen } from '../../wire/index.ts';
 import { type LiveReplica, ReplicaDriver, type ReplicaWorld } from '../driver.ts';
 import type { AdmitRequest, PlaceEvent, PlaceRequest } from '../placement-api.ts';
 
-const HOST = 'the-host-of-this-replica' as MachineId;
+const HOST = createPeerKey().peerId as MachineId;
+const OTHER_HOSTS = [1, 2].map(() => createPeerKey().peerId as MachineId);
+const root = createKeyPair();
+const mesh = createMesh('test', root, Date.now());
+
+function credentialOf({ peer, signer, kem }: NodeKeys): Uint8Array {
+	const keys = { machineId: peer.peerId as MachineId, sigKey: signer.publicKey, kemKey: kem.publicKey };
+	return certifyMachine({ mesh: mesh.cid, ...keys, caps: [], labels: {}, serial: 1, nbf: Date.now() }, root);
+}
 
 function makeBundle(replicas: number): OpenedBundle {
 	const owner = createKeyPair();
@@ -55,6 +61,7 @@ function makeBundle(replicas: number): OpenedBundle {
 			charter: signRecord('charter', charter, owner),
 			grant: signRecord('tender-grant', grant, owner),
 			tenderSecret: tenderKey.seed,
+			psk: new Uint8Array(32),
 			manifest: bytes,
 		},
 		nowMs,
@@ -65,28 +72,17 @@ function pod(
 	bundle: OpenedBundle,
 	at: SlotGen,
 	awardId: string,
-	machine: KeyPair,
+	machine: NodeKeys,
 ): Extract<PlaceEvent, { type: 'csr' }> {
-	const key = createKeyPair();
 	const nowMs = Date.now();
-	const csr = signRecord(
-		'csr',
-		{
-			...at,
-			wid: bundle.wid,
-			incarnation: 0,
-			awardId,
-			replicaId: peerIdOf(key.publicKey) as ReplicaId,
-			addresses: [],
-			ts: nowMs,
-		},
-		key,
-	);
-	const csrCid = cidOfEnvelopeBody(csr);
-	const machineId = peerIdOf(machine.publicKey) as MachineId;
+	const request = { ...at, wid: bundle.wid, incarnation: 0, awardId, addresses: [], ts: nowMs };
+	const { envelope: csr } = requestAdmission(createNodeKeys(), request);
+	const csrCid = peekRecord('csr', csr).cid;
+	const machineId = machine.peer.peerId as MachineId;
 	const { manifestCid } = bundle.charter.body;
-	const statement = signRecord('host-statement', { awardId, csrCid, manifestCid, machineId, ts: nowMs }, machine);
-	return { type: 'csr', ...at, awardId, csr, statement };
+	const body = { awardId, csrCid, manifestCid, machineId, ts: nowMs };
+	const statement = signRecord('host-statement', body, machine.signer);
+	return { type: 'csr', ...at, awardId, csr, statement, credential: credentialOf(machine) };
 }
 
 /** A host that plays a script; the test sees what the driver asks for and answers. */
@@ -130,6 +126,7 @@ class ScriptedHost {
 			}),
 			bundle: () => this.bundle,
 			machineId: HOST,
+			machine: (credential) => openMachineCredential(credential, mesh, Date.now()),
 			machineAddresses: [],
 			live: () => this.live,
 			isChangingMembers: () => false,
@@ -161,7 +158,7 @@ describe('healing through the host', () => {
 		const replica = (slot: number): LiveReplica => ({
 			replicaId: `replica-${slot}` as ReplicaId,
 			...{ slot, gen: 1, manifestCid: host.bundle.charter.body.manifestCid, ready: true, leaving: false },
-			machineId: `machine-${slot}` as MachineId,
+			machineId: OTHER_HOSTS[slot] as MachineId,
 			addresses: [`/memory/${slot}`],
 		});
 		host.script = async function* () {
@@ -182,8 +179,8 @@ describe('healing through the host', () => {
 	it('tenders with the granted key, admits the awarded pod, and certifies it', async () => {
 		const bundle = makeBundle(2);
 		const host = new ScriptedHost(bundle);
-		const machine = createKeyPair();
-		const machineId = peerIdOf(machine.publicKey) as MachineId;
+		const machine = createNodeKeys();
+		const machineId = machine.peer.peerId as MachineId;
 		const awardId = createUlid(Date.now());
 		const [answer] = await heal(
 			host,
@@ -193,7 +190,7 @@ describe('healing through the host', () => {
 		const { tender } = openTender(host.asked[0]?.tender as Uint8Array, Date.now());
 		expect(tender.body.slots).to.deep.equal([{ slot: 1, gen: 2 }]);
 		expect(tender.body.requester).to.equal(HOST);
-		expect(tender.body.avoid.soft).to.deep.equal([{ machineId: 'machine-0', replicas: 1 }]);
+		expect(tender.body.avoid.soft).to.deep.equal([{ machineId: OTHER_HOSTS[0], replicas: 1 }]);
 		expect(host.committed).to.deep.equal([{ slot: 1, gen: 2 }]);
 		if (!answer?.admitted) throw new Error('not admitted');
 		const { cert } = openCredential({ cert: answer.cert, grant: bundle.bundle.grant }, Date.now());
@@ -204,8 +201,8 @@ describe('healing through the host', () => {
 
 	it('gives the same request the same certificate, and refuses a second request under one award', async () => {
 		const bundle = makeBundle(2);
-		const machine = createKeyPair();
-		const machineId = peerIdOf(machine.publicKey) as MachineId;
+		const machine = createNodeKeys();
+		const machineId = machine.peer.peerId as MachineId;
 		const awardId = createUlid(Date.now());
 		const answers = await heal(
 			new ScriptedHost(bundle),
@@ -222,16 +219,16 @@ describe('healing through the host', () => {
 	});
 
 	for (const [what, change] of [
-		['another machine', { machine: createKeyPair() }],
+		['another machine', { machine: createNodeKeys() }],
 		['another slot', { at: { slot: 0, gen: 2 } }],
 		['another generation', { at: { slot: 1, gen: 3 } }],
 	] as const)
 		it(`refuses a pod of ${what} than the awarded one`, async () => {
 			const bundle = makeBundle(2);
 			const host = new ScriptedHost(bundle);
-			const machine = createKeyPair();
+			const machine = createNodeKeys();
 			const awardId = createUlid(Date.now());
-			const machineId = peerIdOf(machine.publicKey) as MachineId;
+			const machineId = machine.peer.peerId as MachineId;
 			const [answer] = await heal(
 				host,
 				(at) => {
@@ -248,8 +245,8 @@ describe('healing through the host', () => {
 		const bundle = makeBundle(2);
 		const host = new ScriptedHost(bundle);
 		host.refuseCommit = new MeshError('no_quorum', 'no majority of the members answers');
-		const machine = createKeyPair();
-		const machineId = peerIdOf(machine.publicKey) as MachineId;
+		const machine = createNodeKeys();
+		const machineId = machine.peer.peerId as MachineId;
 		const awardId = createUlid(Date.now());
 		const [answer] = await heal(
 			host,
@@ -259,8 +256,3 @@ describe('healing through the host', () => {
 		expect(answer).to.deep.equal({ admitted: false, reason: 'no majority of the members answers' });
 	});
 });
-
-/** The CID of a record is that of its body; the test takes it from the envelope as the host would. */
-function cidOfEnvelopeBody(envelope: Uint8Array): RecordCid {
-	return cidOf((decodeRecord(envelope) as { b: Uint8Array }).b);
-}

@@ -10,7 +10,7 @@ import { tcp } from '@libp2p/tcp';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p, type Libp2pOptions, type ServiceFactoryMap } from 'libp2p';
 import { MeshError } from '../../errors.ts';
-import { createKeyPair, peerIdOf } from '../../identity/index.ts';
+import { createPeerKey } from '../../identity/index.ts';
 import type { PeerId } from '../../wire/ids.ts';
 import type { Transport } from '../transport.ts';
 import { type QuicConfig, quicTransport } from './quic.ts';
@@ -89,7 +89,7 @@ export async function createLibp2pNode<S extends ServiceMap = Record<never, neve
 
 /** The peer ID of a key seed. */
 export function peerIdFromSeed(seed: Uint8Array): PeerId {
-	return peerIdOf(createKeyPair(seed).publicKey);
+	return createPeerKey(seed).peerId;
 }
 
 /** Loopback is somebody else's on every other machine and in every container: told only when there is nothing else. */

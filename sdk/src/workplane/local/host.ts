@@ -2,23 +2,33 @@
  * The host of `dev` mode and of tests: answers what hostd would, from a registry that the processes of one machine
  * share. It places nothing. The chain of identity is the real one, with an owner key that is made for the registry.
  */
-import { createHash } from 'node:crypto';
 import { MeshError } from '../../errors.ts';
 import {
 	certify,
 	createKeyPair,
+	createMesh,
+	createPeerKey,
 	createUlid,
 	encodeManifest,
 	genesisFor,
+	hkdf,
 	type KeyPair,
+	openCsr,
 	openRecord,
 	ownerIdOf,
-	peerIdOf,
 	signRecord,
 	workloadIdOf,
 } from '../../identity/index.ts';
 import type { PodContext, PodEvent } from '../../replicas/pod-api.ts';
-import type { Bundle, MachineId, Manifest, RecordCid, ReplicaId, WorkloadId } from '../../wire/index.ts';
+import {
+	type Bundle,
+	KEY_BYTES,
+	type MachineId,
+	type Manifest,
+	type RecordCid,
+	type ReplicaId,
+	type WorkloadId,
+} from '../../wire/index.ts';
 import type { HostCalls, PodHost } from '../host.ts';
 import { Queue } from '../queue.ts';
 import type { Claim, LocalRegistry } from './registry.ts';
@@ -42,8 +52,10 @@ export interface LocalHost extends PodHost {
 
 export async function createLocalHost(options: LocalHostOptions): Promise<LocalHost> {
 	const { registry, workload, data, voters, listen } = options;
-	const owner = createKeyPair(await registry.ownerSeed());
-	const machineId = peerIdOf(createKeyPair().publicKey) as MachineId;
+	const owner = createKeyPair(hkdf(await registry.ownerSeed(), 'dev-owner', KEY_BYTES.seed));
+	const machineId = createPeerKey().peerId as MachineId;
+	// No machine of it ever states anything: in dev mode nobody places replicas.
+	const meshGenesis = createMesh('dev', createKeyPair(), Date.now()).envelope;
 	const { bundle, wid, manifestCid, tenderKey } = makeBundle(owner, workload, voters);
 	const claim = await registry.claim(workload, data);
 	const awardId = createUlid(Date.now());
@@ -57,10 +69,10 @@ export async function createLocalHost(options: LocalHostOptions): Promise<LocalH
 
 	const calls: HostCalls = {
 		async context() {
-			return contextOf({ claim, machineId, awardId, bundle, wid, manifestCid, listen });
+			return contextOf({ claim, machineId, meshGenesis, awardId, bundle, wid, manifestCid, listen });
 		},
 		async join({ csr: envelope }) {
-			const csr = openRecord('csr', envelope).body;
+			const csr = openCsr(envelope).body;
 			replicaId = csr.replicaId;
 			const { slot, gen, addresses } = csr;
 			// Seen first, then looking: of two that start at once, one finds the other.
@@ -124,9 +136,7 @@ function makeBundle(
 	manifestCid: RecordCid;
 	tenderKey: KeyPair;
 } {
-	const tenderKey = createKeyPair(
-		new Uint8Array(createHash('sha256').update(owner.seed).update(`tender/${name}`).digest()),
-	);
+	const tenderKey = createKeyPair(hkdf(owner.seed, `tender/${name}`, KEY_BYTES.seed));
 	const genesis = genesisFor(owner.publicKey, 'StatefulSet', NAMESPACE, name);
 	const wid = workloadIdOf(genesis);
 	const manifest: Manifest = {
@@ -156,6 +166,7 @@ function makeBundle(
 		charter,
 		grant,
 		tenderSecret: tenderKey.seed,
+		psk: hkdf(owner.seed, 'owner-psk', 32),
 		manifest: bytes,
 	};
 	return { bundle, wid, manifestCid: cid, tenderKey };
@@ -164,6 +175,7 @@ function makeBundle(
 interface ContextParts {
 	readonly claim: Claim;
 	readonly machineId: MachineId;
+	readonly meshGenesis: Uint8Array;
 	readonly awardId: string;
 	readonly bundle: Bundle;
 	readonly wid: WorkloadId;
@@ -171,7 +183,16 @@ interface ContextParts {
 	readonly listen: readonly string[];
 }
 
-function contextOf({ claim, machineId, awardId, bundle, wid, manifestCid, listen }: ContextParts): PodContext {
+function contextOf({
+	claim,
+	machineId,
+	meshGenesis,
+	awardId,
+	bundle,
+	wid,
+	manifestCid,
+	listen,
+}: ContextParts): PodContext {
 	const { slot, gen, incarnation } = claim;
 	const nowMs = Date.now();
 	return {
@@ -181,6 +202,7 @@ function contextOf({ claim, machineId, awardId, bundle, wid, manifestCid, listen
 			...{ ts: nowMs, exp: nowMs + 120_000 },
 		},
 		bundle,
+		meshGenesis,
 		listen: [...listen],
 		announce: [],
 	};
