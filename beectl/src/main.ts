@@ -1,5 +1,6 @@
 /** Where beectl starts: the one reader of arguments and environment. */
 import { run } from './cli/run.ts';
+import { terminalPrompt } from './output/prompt.ts';
 import { terminalOf } from './output/terminal.ts';
 
 const interrupt = new AbortController();
@@ -14,6 +15,7 @@ process.exitCode = await run({
 	stdin: process.stdin,
 	out: terminalOf(process.stdout, process.env),
 	err: terminalOf(process.stderr, process.env),
+	prompt: terminalPrompt(process.stderr, interrupt.signal),
 	signal: interrupt.signal,
 	nowMs: () => Date.now(),
 });

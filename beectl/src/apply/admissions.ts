@@ -6,7 +6,13 @@
  */
 import type { AdmitRequest, MemberHint, PlaceEvent } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
-import { certify, type OpenedBundle, openAdmission } from '@beemesh/sdk/identity';
+import {
+	certify,
+	type OpenedBundle,
+	type OpenedMesh,
+	openAdmission,
+	openMachineCredential,
+} from '@beemesh/sdk/identity';
 import type { MachineId, SlotGen } from '@beemesh/sdk/wire';
 
 type CsrEvent = Extract<PlaceEvent, { type: 'csr' }>;
@@ -20,12 +26,14 @@ interface Admitted {
 
 export class Admissions {
 	readonly #bundle: OpenedBundle;
+	readonly #mesh: OpenedMesh;
 	readonly #foundingSlots: number;
 	readonly #awards = new Map<string, SlotGen & { readonly machineId: MachineId }>();
 	readonly #admitted = new Map<string, Admitted>();
 
-	constructor(bundle: OpenedBundle, foundingSlots: number) {
+	constructor(bundle: OpenedBundle, mesh: OpenedMesh, foundingSlots: number) {
 		this.#bundle = bundle;
+		this.#mesh = mesh;
 		this.#foundingSlots = foundingSlots;
 	}
 
@@ -37,7 +45,9 @@ export class Admissions {
 
 	/** The answer to send; what is wrong with a request is in the answer, for the host and its pod to read. */
 	answer(event: CsrEvent, nowMs: number): AdmitRequest {
-		const { csr, machineId } = openAdmission(event.csr, event.statement);
+		const machine = openMachineCredential(event.credential, this.#mesh, nowMs);
+		const { machineId } = machine;
+		const { csr } = openAdmission(event.csr, event.statement, machine);
 		const { body, cid } = csr;
 		const refuse = (reason: string): AdmitRequest => ({
 			awardId: event.awardId,

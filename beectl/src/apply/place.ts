@@ -1,6 +1,6 @@
 /** Places all slots of a workload through the entry host, and admits the replicas that start. */
 import { type PlaceEvent, tenderFor } from '@beemesh/sdk/api';
-import type { OpenedBundle } from '@beemesh/sdk/identity';
+import type { OpenedBundle, OpenedMesh } from '@beemesh/sdk/identity';
 import { LIMITS, type MachineId, type SlotGen } from '@beemesh/sdk/wire';
 import { EXIT, Failure } from '../cli/exit.ts';
 import type { HostCaller } from '../host/client.ts';
@@ -11,6 +11,8 @@ import { Admissions, isForged } from './admissions.ts';
 export interface PlaceOptions {
 	readonly api: HostCaller;
 	readonly bundle: OpenedBundle;
+	/** Machines are believed under its root. */
+	readonly mesh: OpenedMesh;
 	readonly gen: number;
 	readonly keepTrying: boolean;
 	readonly progress: WorkloadProgress;
@@ -29,10 +31,10 @@ export interface Placement {
 }
 
 export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
-	const { api, bundle, gen, progress, signal } = options;
+	const { api, bundle, mesh, gen, progress, signal } = options;
 	const { kind, replicas, name } = bundle.charter.body;
 	const info = await api.info({}, { signal });
-	const admissions = new Admissions(bundle, kind === 'StatefulSet' ? replicas : 0);
+	const admissions = new Admissions(bundle, mesh, kind === 'StatefulSet' ? replicas : 0);
 	const outcomes = new Map<number, string>();
 	const slots = Array.from({ length: replicas }, (_, slot): SlotGen => ({ slot, gen }));
 	let starved: Starved | undefined;

@@ -10,6 +10,7 @@ import {
 	workloadIdOf,
 } from '@beemesh/sdk/identity';
 import type { Charter, Manifest, WorkloadId } from '@beemesh/sdk/wire';
+import type { Owner } from '../owner/owner.ts';
 import type { Wanted } from './plan.ts';
 
 /** Charters and grants outlive any pause of the owner; a newer era replaces them. */
@@ -52,9 +53,9 @@ export function charterAfter(
 }
 
 /** Everything that the winners of a placement need, under a tender key made for it. */
-export function bundleFor(owner: KeyPair, wanted: Wanted, era: number, nowMs: number): OpenedBundle {
+export function bundleFor({ signer, psk }: Owner, wanted: Wanted, era: number, nowMs: number): OpenedBundle {
 	const { kind, metadata } = wanted.manifest;
-	const charter = charterFor(owner, wanted, era, nowMs);
+	const charter = charterFor(signer, wanted, era, nowMs);
 	const tenderKey = createKeyPair();
 	const grant = {
 		wid: charter.wid,
@@ -65,10 +66,11 @@ export function bundleFor(owner: KeyPair, wanted: Wanted, era: number, nowMs: nu
 	};
 	return openBundle(
 		{
-			genesis: signRecord('genesis', genesisFor(owner.publicKey, kind, metadata.namespace, metadata.name), owner),
-			charter: signRecord('charter', charter, owner),
-			grant: signRecord('tender-grant', grant, owner),
+			genesis: signRecord('genesis', genesisFor(signer.publicKey, kind, metadata.namespace, metadata.name), signer),
+			charter: signRecord('charter', charter, signer),
+			grant: signRecord('tender-grant', grant, signer),
 			tenderSecret: tenderKey.seed,
+			psk,
 			manifest: wanted.manifestBytes,
 		},
 		nowMs,

@@ -1,10 +1,13 @@
 /** What a verb is: its words for `--help`, its options, and what it does. */
-import type { KeyPair } from '@beemesh/sdk/identity';
+import type { OpenedMesh } from '@beemesh/sdk/identity';
 import type { HostClient } from '../host/client.ts';
 import type { Terminal } from '../output/terminal.ts';
+import type { Owner } from '../owner/owner.ts';
+import type { Passphrases } from '../secrets/passphrase.ts';
 import type { Input, OptionSpecs } from './input.ts';
 
 export interface Command {
+	/** `get`, or `mesh init` in a group. */
 	readonly name: string;
 	readonly summary: string;
 	/** Without the leading `beectl`. */
@@ -16,6 +19,25 @@ export interface Command {
 	run(input: Input, cli: Cli): Promise<void>;
 }
 
+/** Commands under one word. */
+export interface CommandGroup {
+	readonly name: string;
+	readonly summary: string;
+	readonly notes?: string;
+	readonly commands: readonly Command[];
+	readonly examples: Command['examples'];
+}
+
+export interface Files {
+	readonly owner: string;
+	/** Of `beectl mesh init`. */
+	readonly mesh: string;
+	/** The mesh met before, next to the owner key. */
+	readonly knownMesh: string;
+	/** Where the user names the mesh: an invitation, or a genesis. */
+	readonly genesis: string | undefined;
+}
+
 /** What a command may touch. Made once per invocation. */
 export interface Cli {
 	readonly out: Terminal;
@@ -23,11 +45,14 @@ export interface Cli {
 	readonly stdin: AsyncIterable<Uint8Array | string>;
 	/** Aborted by Ctrl-C. */
 	readonly signal: AbortSignal;
-	readonly ownerFile: string;
+	readonly files: Files;
 	readonly socket: string;
+	readonly passphrases: Passphrases;
 	nowMs(): number;
 	/** Throws `unavailable` that says how to start a host. */
 	connect(): Promise<HostClient>;
-	/** Throws when there is no key, or when others can read it. */
-	owner(): Promise<KeyPair>;
+	/** Throws when there is no key, when others can read it, or without its passphrase. */
+	owner(): Promise<Owner>;
+	/** The mesh of the entry host. Throws `unauthorized` when it is not the one known here. */
+	mesh(): Promise<OpenedMesh>;
 }

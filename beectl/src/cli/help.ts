@@ -1,5 +1,5 @@
 /** What `--help` prints, made from the commands themselves. */
-import type { Command } from './command.ts';
+import type { Command, CommandGroup } from './command.ts';
 import type { OptionSpecs } from './input.ts';
 
 export const GLOBAL_OPTIONS: OptionSpecs = {
@@ -13,6 +13,21 @@ export const GLOBAL_OPTIONS: OptionSpecs = {
 		value: 'FILE',
 		help: "the owner's key [BEEMESH_OWNER; default: ~/.config/beemesh/owner.key]",
 	},
+	mesh: {
+		type: 'string',
+		value: 'FILE',
+		help: "the mesh's root file, where its operator works [BEEMESH_MESH; default: ~/.config/beemesh/mesh.json]",
+	},
+	'mesh-genesis': {
+		type: 'string',
+		value: 'FILE',
+		help: 'the only mesh to accept, as its invitation [BEEMESH_GENESIS; default: the one made here or met before]',
+	},
+	'passphrase-file': {
+		type: 'string',
+		value: 'FILE',
+		help: 'holds the passphrase of the secret that is needed [BEEMESH_PASSPHRASE_FILE; default: asked for]',
+	},
 	help: { type: 'boolean', short: 'h', help: 'this text' },
 };
 
@@ -24,7 +39,7 @@ const EXIT_CODES = `Exit codes:
   4  host not reachable, or not done within the timeout
   130  interrupted by Ctrl-C`;
 
-export function toolHelp(commands: readonly Command[]): string {
+export function toolHelp(commands: readonly (Command | CommandGroup)[]): string {
 	return `beectl: the owner's tool for Beemesh: Kubernetes manifests in, running workloads out
 
 Usage: beectl COMMAND [options]
@@ -47,16 +62,34 @@ ${rows([
 `;
 }
 
+export function groupHelp(group: CommandGroup): string {
+	const sections = [
+		`beectl ${group.name}: ${group.summary}`,
+		`Usage:\n  beectl ${group.name} COMMAND [options]`,
+		...(group.notes === undefined ? [] : [group.notes]),
+		`Commands:\n${rows(group.commands.map(({ name, summary }) => [name.slice(group.name.length + 1), summary]))}`,
+		`Options of all commands:\n${optionRows(GLOBAL_OPTIONS)}`,
+		exampleText(group.examples),
+		`More about one command: \`beectl ${group.name} COMMAND --help\``,
+		EXIT_CODES,
+	];
+	return `${sections.join('\n\n')}\n`;
+}
+
 export function commandHelp(command: Command): string {
 	const sections = [
 		`beectl ${command.name}: ${command.summary}`,
 		`Usage:\n${command.usage.map((line) => `  beectl ${line}`).join('\n')}`,
 		...(command.notes === undefined ? [] : [command.notes]),
 		`Options:\n${optionRows({ ...command.options, ...GLOBAL_OPTIONS })}`,
-		`Examples:\n${command.examples.map(([line, does]) => `  # ${does}\n  beectl ${line}`).join('\n')}`,
+		exampleText(command.examples),
 		EXIT_CODES,
 	];
 	return `${sections.join('\n\n')}\n`;
+}
+
+function exampleText(examples: Command['examples']): string {
+	return `Examples:\n${examples.map(([line, does]) => `  # ${does}\n  beectl ${line}`).join('\n')}`;
 }
 
 function optionRows(specs: OptionSpecs): string {

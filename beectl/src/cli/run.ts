@@ -1,25 +1,40 @@
 /** One invocation of beectl, from arguments to exit code. Knows no process: what it needs is handed in. */
-import { homedir, userInfo } from 'node:os';
-import { join } from 'node:path';
-import type { KeyPair } from '@beemesh/sdk/identity';
+import type { OpenedMesh } from '@beemesh/sdk/identity';
 import { apply } from '../commands/apply.ts';
 import { remove, scale } from '../commands/change.ts';
 import { describe } from '../commands/describe.ts';
 import { get } from '../commands/get.ts';
+import { inspect } from '../commands/inspect.ts';
 import { logs } from '../commands/logs.ts';
+import { mesh } from '../commands/mesh/index.ts';
 import { owner } from '../commands/owner.ts';
 import { version } from '../commands/version.ts';
 import { connectHost, type HostClient } from '../host/client.ts';
-import { nearest } from '../manifests/index.ts';
 import { paint, type Terminal } from '../output/terminal.ts';
 import { readOwnerKey } from '../owner/key-file.ts';
+import type { Owner } from '../owner/owner.ts';
+import { type Prompt, passphrasesFrom } from '../secrets/passphrase.ts';
+import { trustedMesh } from '../trust/known-mesh.ts';
 import { VERSION } from '../version.ts';
-import type { Cli, Command } from './command.ts';
+import { type Chosen, chosen, listOf, split, verbsOf } from './choose.ts';
+import type { Cli, Command, CommandGroup } from './command.ts';
 import { EXIT, type ExitCode, exitCodeOf, Failure } from './exit.ts';
-import { commandHelp, GLOBAL_OPTIONS, toolHelp } from './help.ts';
-import { type Input, parseInput, UsageError, usageError } from './input.ts';
+import { commandHelp, GLOBAL_OPTIONS, groupHelp, toolHelp } from './help.ts';
+import { parseInput, UsageError, usageError } from './input.ts';
+import { locate } from './locate.ts';
 
-const COMMANDS: readonly Command[] = [apply, get, describe, logs, scale, remove, owner, version];
+const COMMANDS: readonly (Command | CommandGroup)[] = [
+	apply,
+	get,
+	describe,
+	logs,
+	scale,
+	remove,
+	owner,
+	mesh,
+	inspect,
+	version,
+];
 
 export interface System {
 	/** Without node and script. */
@@ -28,6 +43,8 @@ export interface System {
 	readonly stdin: AsyncIterable<Uint8Array | string>;
 	readonly out: Terminal;
 	readonly err: Terminal;
+	/** Asks for passphrases. */
+	readonly prompt: Prompt;
 	/** Aborted by Ctrl-C. */
 	readonly signal: AbortSignal;
 	nowMs(): number;
@@ -49,21 +66,26 @@ export async function run(system: System): Promise<ExitCode> {
 			const [topic] = rest;
 			if (topic === undefined) return print(out, toolHelp(COMMANDS));
 			hint = ' (see `beectl --help`)';
-			return print(out, commandHelp(commandNamed(topic)));
+			return print(out, helpOf(chosen(COMMANDS, rest)));
 		}
 		hint = ' (see `beectl --help`)';
-		const command = commandNamed(name);
+		const { command, args } = chosen(COMMANDS, [name, ...rest]);
 		hint = ` (see \`beectl ${command.name} --help\`)`;
-		const input = parseInput([...leading, ...rest], { ...command.options, ...GLOBAL_OPTIONS });
+		if ('commands' in command) return explainGroup(command, args, out);
+		const input = parseInput([...leading, ...args], { ...command.options, ...GLOBAL_OPTIONS });
 		if (input.flag('help')) return print(out, commandHelp(command));
-		const { socket, ownerFile } = locate(input, system.env);
-		let key: Promise<KeyPair> | undefined;
+		const { socket, files, passphraseFile } = locate(input, system.env);
+		const passphrases = passphrasesFrom(passphraseFile, system.prompt);
+		let owner: Promise<Owner> | undefined;
+		let mesh: Promise<OpenedMesh> | undefined;
 		const cli: Cli = {
 			...system,
 			socket,
-			ownerFile,
+			files,
+			passphrases,
 			connect: () => (client ??= connectHost(socket, signal)),
-			owner: () => (key ??= readOwnerKey(ownerFile)),
+			owner: () => (owner ??= readOwnerKey(files.owner, passphrases)),
+			mesh: () => (mesh ??= trustedMesh(cli)),
 		};
 		await command.run(input, cli);
 		return EXIT.ok;
@@ -91,39 +113,12 @@ function print(terminal: Terminal, text: string): ExitCode {
 	return EXIT.ok;
 }
 
-/** Options may stand before the command: `beectl --host PATH get pods`. */
-function split(args: readonly string[]): {
-	leading: readonly string[];
-	name: string | undefined;
-	rest: readonly string[];
-} {
-	for (let i = 0; i < args.length; i++) {
-		const arg = args[i] ?? '';
-		if (!arg.startsWith('-')) return { leading: args.slice(0, i), name: arg, rest: args.slice(i + 1) };
-		// The value of the option.
-		if (GLOBAL_OPTIONS[arg.slice(2)]?.type === 'string') i++;
-	}
-	return { leading: args, name: undefined, rest: [] };
+/** A group alone does nothing: it explains itself. */
+function explainGroup(group: CommandGroup, args: readonly string[], out: Terminal): ExitCode {
+	if (args.includes('--help') || args.includes('-h')) return print(out, groupHelp(group));
+	throw usageError(`say ${listOf(verbsOf(group))}`);
 }
 
-function commandNamed(name: string): Command {
-	const found = COMMANDS.find((command) => command.name === name);
-	if (found !== undefined) return found;
-	const meant = nearest(
-		name,
-		COMMANDS.map((command) => command.name),
-	);
-	throw usageError(`there is no command "${name}"${meant === undefined ? '' : `; did you mean "${meant}"?`}`);
-}
-
-/** A flag wins over the environment, that over the default. A variable that is empty counts as not set. */
-function locate(input: Input, env: System['env']): { socket: string; ownerFile: string } {
-	const { uid } = userInfo();
-	// Where `hostd` listens unless it is told otherwise.
-	const runtimeDir = uid === 0 ? '/run' : env.XDG_RUNTIME_DIR || `/tmp/beemesh-${uid}`;
-	const configDir = env.XDG_CONFIG_HOME || join(env.HOME || homedir(), '.config');
-	return {
-		socket: input.text('host') ?? (env.BEEMESH_HOST || join(runtimeDir, 'beemesh', 'hostd.sock')),
-		ownerFile: input.text('owner') ?? (env.BEEMESH_OWNER || join(configDir, 'beemesh', 'owner.key')),
-	};
+function helpOf({ command }: Chosen): string {
+	return 'commands' in command ? groupHelp(command) : commandHelp(command);
 }

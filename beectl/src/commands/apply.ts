@@ -64,11 +64,12 @@ interface ApplyOptions {
 
 async function applyAll(workloads: readonly LoadedWorkload[], cli: Cli, options: ApplyOptions): Promise<void> {
 	const owner = await cli.owner();
+	const { signer } = owner;
 	const { api } = await cli.connect();
 	const untilMs = cli.nowMs() + (options.limitMs ?? Number.POSITIVE_INFINITY);
 	const signal =
 		options.limitMs === undefined ? cli.signal : AbortSignal.any([cli.signal, AbortSignal.timeout(options.limitMs)]);
-	const state = await readMesh(api, owner, cli.nowMs(), cli.signal);
+	const state = await readMesh(api, signer, cli.nowMs(), cli.signal);
 	const { hosts } = await api.hosts({}, { signal: cli.signal });
 	const hostName = await hostNames(api, cli.signal);
 	const progress = new Progress(cli.err);
@@ -97,23 +98,25 @@ async function applyAll(workloads: readonly LoadedWorkload[], cli: Cli, options:
 	);
 
 	async function applyOne({ manifest, replicas }: LoadedWorkload): Promise<string> {
-		const current = currentOf(state, widOf(owner, manifest));
+		const current = currentOf(state, widOf(signer, manifest));
 		const wanted = wantedOf(manifest, replicas, current);
 		const plan = planOf(wanted, current, cli.nowMs());
 		const shown = progress.workload(`${manifest.kind.toLowerCase()}/${manifest.metadata.name}`);
-		const common = { api, owner, progress: shown, nowMs: cli.nowMs };
-		let charter = current?.charter ?? charterFor(owner, wanted, 0, cli.nowMs());
+		const common = { api, owner: signer, progress: shown, nowMs: cli.nowMs };
+		let charter = current?.charter ?? charterFor(signer, wanted, 0, cli.nowMs());
 		let told = 'unchanged';
 		if (plan.action === 'place') {
+			const mesh = await cli.mesh();
 			const bundle = bundleFor(owner, wanted, plan.era, cli.nowMs());
 			charter = bundle.charter.body;
-			const placing = { ...common, bundle, gen: plan.gen, keepTrying: options.keepTrying, hostName, signal };
+			const { keepTrying } = options;
+			const placing = { ...common, bundle, mesh, gen: plan.gen, keepTrying, hostName, signal };
 			if (options.wait) await placeUntilReady(placing, { ...common, charter, untilMs, signal: cli.signal });
 			else throwProblem(await placeWorkload(placing));
 			told = plan.isNew ? 'created' : 'placed again';
 		} else if (plan.action === 'update') {
-			charter = charterFor(owner, wanted, plan.era, cli.nowMs());
-			const envelope = signRecord('charter', charter, owner);
+			charter = charterFor(signer, wanted, plan.era, cli.nowMs());
+			const envelope = signRecord('charter', charter, signer);
 			const change = plan.isNewManifest ? { charter: envelope, manifest: wanted.manifestBytes } : { charter: envelope };
 			const { hostsReached } = await api.charter(change, { signal });
 			shown.note(`charter of era ${plan.era} given to ${counted(hostsReached, 'host')}`);

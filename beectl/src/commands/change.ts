@@ -98,7 +98,7 @@ function targetsOf(words: readonly string[]): readonly Target[] {
 }
 
 async function changeAll(cli: Cli, targets: readonly Target[], namespace: string, change: Change): Promise<void> {
-	const owner = await cli.owner();
+	const { signer: owner } = await cli.owner();
 	const { api } = await cli.connect();
 	const state = await readMesh(api, owner, cli.nowMs(), cli.signal);
 	const found = targets.flatMap((target) => {

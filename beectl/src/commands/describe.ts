@@ -5,9 +5,10 @@ import type { Cli, Command } from '../cli/command.ts';
 import { usageError } from '../cli/input.ts';
 import { type MeshState, readMesh, type WorkloadState } from '../host/inventory.ts';
 import { labelText, podColumns, podStatusText, readyCount, upToDateCount, workloadAge } from '../output/columns.ts';
+import { fields } from '../output/fields.ts';
 import { age, bytes, cores } from '../output/human.ts';
 import { noteSilentHosts } from '../output/print.ts';
-import { printable, table } from '../output/table.ts';
+import { table } from '../output/table.ts';
 import { NAMESPACE } from './options.ts';
 import { notFound, referencesOf, workloadNamed } from './resources.ts';
 
@@ -28,7 +29,8 @@ export const describe: Command = {
 			if (kind === 'host') texts.push(await hostText(name, cli));
 			else {
 				const { api } = await cli.connect();
-				const state = await readMesh(api, await cli.owner(), cli.nowMs(), cli.signal);
+				const { signer } = await cli.owner();
+				const state = await readMesh(api, signer, cli.nowMs(), cli.signal);
 				noteSilentHosts(cli.err, state.hostsSilent);
 				if (kind === 'pod') texts.push(podText(podNamed(state, name, namespace), cli.nowMs()));
 				else texts.push(workloadText(workloadNamed(state, kind, namespace, name), cli.nowMs()));
@@ -37,13 +39,6 @@ export const describe: Command = {
 		cli.out.write(texts.join('\n'));
 	},
 };
-
-type Field = readonly [name: string, value: string];
-
-function fields(entries: readonly Field[]): string {
-	const width = Math.max(...entries.map(([name]) => name.length)) + 2;
-	return entries.map(([name, value]) => `${`${name}:`.padEnd(width)} ${printable(value) || '<none>'}\n`).join('');
-}
 
 function podNamed({ workloads }: MeshState, name: string, namespace: string): PodStatus {
 	const found = workloads.flatMap(({ pods }) => pods).find((pod) => pod.name === name && pod.namespace === namespace);

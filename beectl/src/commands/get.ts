@@ -125,7 +125,7 @@ async function listingOf(kind: Kind, namespace: string | undefined, cli: Cli): P
 			hostColumns,
 		);
 	}
-	const owner = await cli.owner();
+	const { signer: owner } = await cli.owner();
 	const { api } = await cli.connect();
 	const state = await readMesh(api, owner, cli.nowMs(), cli.signal);
 	noteSilentHosts(cli.err, state.hostsSilent);

@@ -27,7 +27,7 @@ export const logs: Command = {
 	async run(input, cli) {
 		const [word, ...rest] = input.positionals;
 		if (word === undefined || rest.length > 0) throw usageError('name one pod, deployment/NAME or statefulset/NAME');
-		const owner = await cli.owner();
+		const { signer: owner } = await cli.owner();
 		const { api } = await cli.connect();
 		const pods = await podsOf(word, input, cli, owner, api);
 		await Promise.all(

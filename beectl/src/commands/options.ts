@@ -31,7 +31,16 @@ export const WAIT: OptionSpecs = {
 	},
 };
 
+export const NO_PASSPHRASE: OptionSpecs = {
+	'no-passphrase': { type: 'boolean', help: 'do not encrypt it: whoever reads the file has it' },
+};
+
 const WAIT_TIMEOUT_MS = 60_000;
+
+/** For commands that take options only. */
+export function noMore({ positionals: [word] }: Input): void {
+	if (word !== undefined) throw usageError(`unexpected "${word}"`);
+}
 
 /** How long to wait; undefined: not at all. */
 export function waitMs(input: Input): number | undefined {

@@ -35,3 +35,11 @@ export function cores(cpuMillis: number): string {
 export function counted(count: number, noun: string): string {
 	return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
+
+/** `2027-01-15T08:00:00.000Z (in 29d)`, `… (3m20s ago)`. */
+export function when(timeMs: number, nowMs: number): string {
+	const distance = timeMs > nowMs ? `in ${age(timeMs - nowMs)}` : `${age(nowMs - timeMs)} ago`;
+	const date = new Date(timeMs);
+	// A record may hold a time that no calendar has.
+	return Number.isNaN(date.getTime()) ? `${timeMs} ms` : `${date.toISOString()} (${distance})`;
+}

@@ -1,74 +1,72 @@
-/** The owner's key on disk: one line of JSON, readable by its owner only. */
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+/** The owner's keys on disk. Its public record is in the clear, so that nobody needs the passphrase to be shown it. */
 import { MeshError } from '@beemesh/sdk/errors';
-import { createKeyPair, type KeyPair } from '@beemesh/sdk/identity';
+import { type OpenedRecord, sameBytes } from '@beemesh/sdk/identity';
+import { decodeRecord, encodeRecord, exactBytesSchema, KEY_BYTES } from '@beemesh/sdk/wire';
 import * as v from 'valibot';
+import type { Passphrases } from '../secrets/passphrase.ts';
+import { createPrivateFile, type FileWords, readPrivateFile } from '../secrets/private-file.ts';
+import { newProtection } from '../secrets/protection.ts';
+import { parseSecretFile, type SecretFileType, secretFileText } from '../secrets/secret-file.ts';
+import { createOwner, type Owner, openOwnerRoot, ownerRootOf } from './owner.ts';
 
-const schema = v.strictObject({
-	v: v.literal(1),
-	type: v.literal('beemesh-owner'),
-	seed: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{43}$/)),
+const WORDS: FileWords = {
+	what: 'the owner key',
+	option: '--owner',
+	missing: 'make one with `beectl owner create`',
+};
+
+const publicSchema = v.strictObject({
+	/** For people; the record below is what counts. */
+	owner: v.string(),
+	/** Envelope of the owner's public record. */
+	root: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]+$/)),
 });
 
-/** Makes a new key. Never replaces one: what it owns would be lost. */
-export async function createOwnerKey(file: string): Promise<KeyPair> {
-	const key = createKeyPair();
-	const line = JSON.stringify({ v: 1, type: 'beemesh-owner', seed: Buffer.from(key.seed).toString('base64url') });
-	await mkdir(dirname(file), { recursive: true, mode: 0o700 }).catch((cause: Error) => {
-		throw unusable(file, cause);
-	});
-	try {
-		await writeFile(file, `${line}\n`, { mode: 0o600, flag: 'wx', flush: true });
-	} catch (cause) {
-		if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw unusable(file, cause as Error);
-		throw new MeshError('conflict', `${file} exists already and is left as it is; name another file with --owner`, {
-			cause,
-		});
-	}
-	return key;
+export const OWNER_FILE: SecretFileType<v.InferOutput<typeof publicSchema>> = {
+	v: 2,
+	type: 'beemesh-owner',
+	publicSchema,
+	what: 'an owner key',
+	outdated: 'its signatures are no longer accepted; make a new one with `beectl owner create --owner FILE`',
+};
+
+const secretSchema = v.strictObject({
+	seed: exactBytesSchema(KEY_BYTES.seed),
+	kemSeed: exactBytesSchema(KEY_BYTES.kemSeed),
+});
+
+/** Makes new keys. Never replaces any: what they own would be lost. `passphrase` undefined: none. */
+export async function createOwnerKey(file: string, passphrase: string | undefined, nowMs: number): Promise<Owner> {
+	const owner = createOwner();
+	const root = ownerRootOf(owner, nowMs);
+	const publicPart = { owner: openOwnerRoot(root).body.owner, root: Buffer.from(root).toString('base64url') };
+	const secret = encodeRecord({ seed: owner.signer.seed, kemSeed: owner.kem.seed });
+	const text = secretFileText(OWNER_FILE, publicPart, secret, await newProtection(passphrase));
+	await createPrivateFile(file, text, WORDS);
+	return owner;
 }
 
-/** Throws `not_found` (no key yet), `unauthorized` (others can read it) or `invalid_input` (not a key). */
-export async function readOwnerKey(file: string): Promise<KeyPair> {
-	const found = await stat(file).catch((cause: NodeJS.ErrnoException) => {
-		if (cause.code !== 'ENOENT') throw unusable(file, cause);
-		throw new MeshError(
-			'not_found',
-			`there is no owner key at ${file}; make one with \`beectl owner create\`, or name another file with --owner`,
-			{ cause },
-		);
-	});
-	if (!found.isFile()) throw new MeshError('invalid_input', `${file} is not a file; name the owner key with --owner`);
-	const { mode } = found;
-	if ((mode & 0o077) !== 0) {
-		throw new MeshError(
-			'unauthorized',
-			`${file} can be read by others (mode ${(mode & 0o777).toString(8)}); run \`chmod 600 ${file}\``,
-		);
-	}
-	const parsed = v.safeParse(schema, parseJson(await readKey(file)));
-	if (!parsed.success)
-		throw new MeshError('invalid_input', `${file} is not an owner key as \`beectl owner create\` makes it`);
-	return createKeyPair(Buffer.from(parsed.output.seed, 'base64url'));
+/** The public record; nobody is asked for a passphrase. */
+export async function readOwnerRoot(file: string): Promise<OpenedRecord<'owner-root'>> {
+	return (await readParsed(file)).root;
 }
 
-async function readKey(file: string): Promise<string> {
-	try {
-		return await readFile(file, 'utf8');
-	} catch (cause) {
-		throw unusable(file, cause as Error);
-	}
+/** Throws `not_found` (no key yet), `unauthorized` (others can read it, wrong passphrase) or `invalid_input` (not a key). */
+export async function readOwnerKey(file: string, passphrases: Passphrases): Promise<Owner> {
+	const { parsed, root } = await readParsed(file);
+	const { secret } = await parsed.open(() => passphrases.forExisting(`the owner key ${file}`));
+	const seeds = v.safeParse(secretSchema, decodeRecord(secret));
+	if (!seeds.success) throw new MeshError('invalid_input', `${file} is an owner key, but a damaged one`);
+	const owner = createOwner(seeds.output.seed, seeds.output.kemSeed);
+	if (!sameBytes(owner.signer.publicKey, root.body.sigKey) || !sameBytes(owner.kem.publicKey, root.body.kemKey))
+		throw new MeshError('unauthorized', `${file}: its secret keys do not belong to its public record`);
+	return owner;
 }
 
-function unusable(file: string, cause: Error): MeshError {
-	return new MeshError('unauthorized', `cannot use the owner key ${file}: ${cause.message}`, { cause });
-}
-
-function parseJson(text: string): unknown {
-	try {
-		return JSON.parse(text);
-	} catch {
-		return undefined;
-	}
+async function readParsed(file: string) {
+	const parsed = parseSecretFile(OWNER_FILE, await readPrivateFile(file, WORDS), file);
+	const root = openOwnerRoot(Buffer.from(parsed.publicPart.root, 'base64url'));
+	if (root.body.owner !== parsed.publicPart.owner)
+		throw new MeshError('unauthorized', `${file}: its owner ID is not that of its public record`);
+	return { parsed, root };
 }
