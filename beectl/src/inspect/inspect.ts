@@ -53,7 +53,7 @@ function inspectCbor(bytes: Uint8Array, name: string, context: Context): Finding
 function inspectInvite(text: string, { meshes, nowMs }: Context): Finding {
 	const { mesh, join } = decodeInvite(text);
 	return {
-		headline: `Invitation to the mesh "${mesh.body.name}", with ${counted(join.length, 'address')}`,
+		headline: `Invitation to the mesh "${mesh.body.name}", with ${join.length} ${join.length === 1 ? 'address' : 'addresses'}`,
 		facts: [['Join', join.join(', ')]],
 		data: { type: 'invite', join },
 		parts: [findingOf(peekRecord('mesh-genesis', mesh.envelope), meshes, nowMs)],

@@ -18,18 +18,18 @@ export interface Passphrases {
 
 /** `file`: of `--passphrase-file`, or of the environment. */
 export function passphrasesFrom(file: string | undefined, prompt: Prompt): Passphrases {
-	const ask = (what: string, orElse: string): NonNullable<Prompt> => {
+	const ask = (what: string, orElse = ''): NonNullable<Prompt> => {
 		if (prompt !== undefined) return prompt;
 		throw new MeshError(
 			'unauthorized',
-			`${what} needs a passphrase and there is no terminal to ask at: name a file that holds it with --passphrase-file FILE or BEEMESH_PASSPHRASE_FILE, run this at a terminal, or ${orElse}`,
+			`${what} needs a passphrase and there is no terminal to ask at: name a file that holds it with --passphrase-file FILE or BEEMESH_PASSPHRASE_FILE${orElse}, or run this at a terminal`,
 		);
 	};
 	const given = new Map<string, Promise<string>>();
 	return {
 		async forNew(what) {
 			if (file !== undefined) return longEnough(await passphraseIn(file), file);
-			const question = ask(what, 'make it without one with --no-passphrase');
+			const question = ask(what, ', make it without one with --no-passphrase');
 			const passphrase = longEnough(await question(`New passphrase for ${what}: `), 'the passphrase');
 			if ((await question('The same again: ')) !== passphrase)
 				throw new MeshError('invalid_input', 'the two passphrases differ; nothing was made');
@@ -38,10 +38,7 @@ export function passphrasesFrom(file: string | undefined, prompt: Prompt): Passp
 		async forExisting(what) {
 			const known = given.get(what);
 			if (known !== undefined) return known;
-			const passphrase =
-				file === undefined
-					? ask(what, 'use a secret that was made with --no-passphrase')(`Passphrase for ${what}: `)
-					: passphraseIn(file);
+			const passphrase = file === undefined ? ask(what)(`Passphrase for ${what}: `) : passphraseIn(file);
 			given.set(what, passphrase);
 			return passphrase;
 		},

@@ -16,11 +16,14 @@ export async function invoke(
 		readonly stdin?: string;
 		readonly env?: Record<string, string>;
 		readonly isTty?: boolean;
+		/** What a person types at each question; without any there is no terminal. */
+		readonly answers?: readonly string[];
 		readonly signal?: AbortSignal;
 	} = {},
 ): Promise<Invoked> {
 	const out = recorder(options.isTty ?? false);
 	const err = recorder(options.isTty ?? false);
+	const answers = [...(options.answers ?? [])];
 	const code = await run({
 		args,
 		env: options.env ?? {},
@@ -29,6 +32,15 @@ export async function invoke(
 		})(),
 		out: out.terminal,
 		err: err.terminal,
+		prompt:
+			options.answers === undefined
+				? undefined
+				: async (question) => {
+						err.terminal.write(`${question}\n`);
+						const answer = answers.shift();
+						if (answer === undefined) throw new Error(`nobody answers "${question}"`);
+						return answer;
+					},
 		signal: options.signal ?? new AbortController().signal,
 		nowMs: () => Date.now(),
 	});

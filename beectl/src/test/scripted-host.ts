@@ -7,24 +7,46 @@ import { HostApi, type PodStatus } from '@beemesh/hostd/api';
 import type { AdmitRequest, PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
 import {
+	certifyMachine,
 	cidOf,
 	createKeyPair,
+	createMesh,
+	createNodeKeys,
 	createUlid,
 	type KeyPair,
+	type NodeKeys,
+	type OpenedMesh,
+	type OpenedRecord,
 	openBundle,
+	openCsr,
 	openRecord,
 	openTender,
-	peerIdOf,
+	peekRecord,
+	requestAdmission,
 	signRecord,
 } from '@beemesh/sdk/identity';
 import { createServices, listenUnix, openSession } from '@beemesh/sdk/streams';
-import type { Charter, Csr, MachineId, Presence, ReplicaId, WorkloadId } from '@beemesh/sdk/wire';
+import {
+	type Charter,
+	type Csr,
+	decodeRecord,
+	type MachineId,
+	type Presence,
+	type ReplicaId,
+	type WorkloadId,
+} from '@beemesh/sdk/wire';
 
 const nothing = { hello: () => new Uint8Array(), admit: () => undefined };
 
 export interface ScriptedHost extends AsyncDisposable {
 	readonly socket: string;
 	readonly machineId: MachineId;
+	mesh: OpenedMesh;
+	/** What it shows of itself, and sends with its statements. */
+	credential: Uint8Array;
+	/** Epochs it was given, and the keyrings that came with them. */
+	readonly epochs: OpenedRecord<'mesh-epoch'>[];
+	readonly keyrings: unknown[];
 	/** Why no slot is taken; empty: all are. */
 	starveWith: string;
 	/** This many replicas fail after they were admitted; the others heal them in the next generation. */
@@ -32,7 +54,7 @@ export interface ScriptedHost extends AsyncDisposable {
 	/** What a placed pod says of itself. */
 	podIsReady: boolean;
 	/** Changes a request for admission before it is signed. */
-	forge: (csr: Csr) => Csr;
+	forge: <T extends Omit<Csr, 'replicaId' | 'sigKey' | 'kemKey' | 'peerProof'>>(csr: T) => T;
 	readonly admissions: AdmitRequest['answer'][];
 	readonly placements: PlaceRequest[];
 	readonly charters: Charter[];
@@ -40,9 +62,15 @@ export interface ScriptedHost extends AsyncDisposable {
 	silent: MachineId[];
 }
 
-export async function startScriptedHost(socket: string, name = 'bee-1'): Promise<ScriptedHost> {
-	const machine = createKeyPair();
-	const machineId = peerIdOf(machine.publicKey) as MachineId;
+/** A mesh of its own, unless it is given a root. */
+export async function startScriptedHost(
+	socket: string,
+	name = 'bee-1',
+	root: KeyPair = createKeyPair(),
+	mesh: OpenedMesh = createMesh('test', root, Date.now()),
+): Promise<ScriptedHost> {
+	const machine = createNodeKeys();
+	const machineId = machine.peer.peerId as MachineId;
 	const answers = new Map<string, (request: AdmitRequest) => void>();
 	const services = createServices<undefined>();
 	const host = {
@@ -51,7 +79,11 @@ export async function startScriptedHost(socket: string, name = 'bee-1'): Promise
 		starveWith: '',
 		failFirst: 0,
 		podIsReady: true,
-		forge: (csr: Csr) => csr,
+		mesh,
+		credential: credentialOf(machine, mesh, root),
+		epochs: [] as OpenedRecord<'mesh-epoch'>[],
+		keyrings: [] as unknown[],
+		forge: <T>(csr: T) => csr,
 		admissions: [] as AdmitRequest['answer'][],
 		placements: [] as PlaceRequest[],
 		charters: [] as Charter[],
@@ -80,18 +112,18 @@ export async function startScriptedHost(socket: string, name = 'bee-1'): Promise
 			const awardId = createUlid(nowMs);
 			yield { type: 'awarded', ...at, machineId, awardId };
 			yield { type: 'accepted', ...at, machineId };
-			const replica = createKeyPair();
+			const replica = createNodeKeys();
 			const csr = host.forge({
 				...at,
 				wid: bundle.wid,
 				incarnation: 0,
 				awardId,
-				replicaId: peerIdOf(replica.publicKey) as ReplicaId,
 				addresses: [`/ip4/127.0.0.1/udp/${41000 + at.slot}/quic-v1`],
 				ts: nowMs,
 			});
 			const answered = new Promise<AdmitRequest>((resolve) => answers.set(awardId, resolve));
-			yield { type: 'csr', ...at, awardId, ...signedRequest(csr, replica, machine, awardId) };
+			const { credential } = host;
+			yield { type: 'csr', ...at, awardId, credential, ...signedRequest(csr, replica, machine, awardId) };
 			const { answer } = await answered;
 			host.admissions.push(answer);
 			if (!answer.admitted) {
@@ -99,7 +131,7 @@ export async function startScriptedHost(socket: string, name = 'bee-1'): Promise
 				continue;
 			}
 			const failed = host.failFirst-- > 0;
-			pods.push(podOf(bundle.charter.body, failed ? { ...at, gen: at.gen + 1 } : at, csr.replicaId));
+			pods.push(podOf(bundle.charter.body, failed ? { ...at, gen: at.gen + 1 } : at, replicaIdOf(replica)));
 			if (failed) yield { type: 'outcome', ...at, machineId, outcome: 'failed', reason: 'exited with 1' };
 			else yield { type: 'outcome', ...at, machineId, outcome: 'deployed' };
 		}
@@ -142,8 +174,16 @@ export async function startScriptedHost(socket: string, name = 'bee-1'): Promise
 			runtime: 'process',
 			runtimeVersion: '1',
 			startedAtMs: 0,
-			mesh: 'test',
+			mesh: host.mesh.body.name,
+			meshId: host.mesh.cid,
+			cryptography: 'native' as const,
 		}),
+		credential: () => ({ credential: host.credential, genesis: host.mesh.envelope }),
+		meshEpoch: ({ epoch, keyring }) => {
+			host.epochs.push(openRecord('mesh-epoch', epoch, [host.mesh.body.rootKey]));
+			if (keyring !== undefined) host.keyrings.push(decodeRecord(machine.kem.open('keyring', keyring)));
+			return { hostsReached: 1 };
+		},
 		hosts: () => ({ hosts: [presence(machineId, name)] }),
 		inventory: ({ request }) => {
 			const { body } = openRecord('owner-request', request);
@@ -161,7 +201,7 @@ export async function startScriptedHost(socket: string, name = 'bee-1'): Promise
 			if (manifest !== undefined) view.manifest = manifest;
 			const gen = Math.max(1, ...view.pods.map((pod) => pod.gen));
 			view.pods = Array.from({ length: body.deleted ? 0 : body.replicas }, (_, slot) =>
-				podOf(body, { slot, gen }, view.pods[slot]?.replicaId ?? (peerIdOf(createKeyPair().publicKey) as ReplicaId)),
+				podOf(body, { slot, gen }, view.pods[slot]?.replicaId ?? replicaIdOf(createNodeKeys())),
 			);
 			if (body.deleted) host.workloads.delete(body.wid);
 			return { hostsReached: 1, pods: view.pods.length };
@@ -169,7 +209,7 @@ export async function startScriptedHost(socket: string, name = 'bee-1'): Promise
 		place: (request, { signal }) => place(request, signal),
 		admit: (request) => {
 			const { answer } = request;
-			if (answer.admitted) openRecord('replica-cert', answer.cert);
+			if (answer.admitted) peekRecord('replica-cert', answer.cert);
 			answers.get(request.awardId)?.(request);
 			return {};
 		},
@@ -186,14 +226,28 @@ export async function startScriptedHost(socket: string, name = 'bee-1'): Promise
 	return host;
 }
 
-function signedRequest(csr: Csr, replica: KeyPair, machine: KeyPair, awardId: string) {
-	const envelope = signRecord('csr', csr, replica);
-	const machineId = peerIdOf(machine.publicKey) as MachineId;
-	const csrCid = openRecord('csr', envelope).cid;
+function replicaIdOf({ peer }: NodeKeys): ReplicaId {
+	return peer.peerId as ReplicaId;
+}
+
+function credentialOf({ peer, signer, kem }: NodeKeys, mesh: OpenedMesh, root: KeyPair): Uint8Array {
+	const certified = { machineId: peer.peerId as MachineId, sigKey: signer.publicKey, kemKey: kem.publicKey };
+	return certifyMachine({ mesh: mesh.cid, ...certified, caps: [], labels: {}, serial: 1, nbf: Date.now() }, root);
+}
+
+function signedRequest(
+	at: Parameters<typeof requestAdmission>[1],
+	replica: NodeKeys,
+	machine: NodeKeys,
+	awardId: string,
+) {
+	const { envelope } = requestAdmission(replica, at);
+	const machineId = machine.peer.peerId as MachineId;
+	const csrCid = openCsr(envelope).cid;
 	const manifestCid = cidOf(new Uint8Array());
 	return {
 		csr: envelope,
-		statement: signRecord('host-statement', { awardId, csrCid, manifestCid, machineId, ts: csr.ts }, machine),
+		statement: signRecord('host-statement', { awardId, csrCid, manifestCid, machineId, ts: at.ts }, machine.signer),
 	};
 }
 

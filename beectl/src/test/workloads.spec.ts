@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createKeyPair, openBundle, peerIdOf } from '@beemesh/sdk/identity';
+import { createPeerKey, openBundle } from '@beemesh/sdk/identity';
 import type { MachineId } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
@@ -28,14 +28,14 @@ describe('beectl against a host', () => {
 	const beectl = (args: string, stdin?: string): Promise<Invoked> =>
 		invoke(args.split(' '), {
 			...(stdin === undefined ? {} : { stdin }),
-			env: { BEEMESH_HOST: host.socket, BEEMESH_OWNER: join(folder, 'owner.key') },
+			env: { BEEMESH_HOST: host.socket, BEEMESH_OWNER: join(folder, 'owner.key'), HOME: folder },
 		});
 	const placed = () => host.placements.map(({ bundle }) => openBundle(bundle, Date.now()));
 
 	beforeEach(async () => {
 		folder = await mkdtemp(join(tmpdir(), 'beectl-'));
 		host = await startScriptedHost(join(folder, 'run', 'host.sock'));
-		expect((await beectl('owner create')).code).to.equal(0);
+		expect((await beectl('owner create --no-passphrase')).code).to.equal(0);
 	});
 	afterEach(async () => {
 		await host[Symbol.asyncDispose]();
@@ -45,7 +45,7 @@ describe('beectl against a host', () => {
 	describe('apply', () => {
 		it('places every slot, admits what starts, and shows what happens', async () => {
 			const { code, out, err } = await beectl('apply -f - --wait', KV);
-			expect(err, err).to.match(/^1 host found: bee-1\n/);
+			expect(err, err).to.match(/^1 host found: bee-1\nnote: first contact with the mesh "test" \(bafy/);
 			expect(code).to.equal(0);
 			expect(out).to.equal('statefulset.apps/kv created\n');
 			expect(err).to.match(/statefulset\/kv: tender [0-9A-Z]{26} to 1 host \(root\)\n/);
@@ -180,7 +180,7 @@ describe('beectl against a host', () => {
 			const interrupt = new AbortController();
 			const watching = invoke(['apply', '-f', '-', '--wait'], {
 				stdin: KV,
-				env: { BEEMESH_HOST: host.socket, BEEMESH_OWNER: join(folder, 'owner.key') },
+				env: { BEEMESH_HOST: host.socket, BEEMESH_OWNER: join(folder, 'owner.key'), HOME: folder },
 				signal: AbortSignal.any([interrupt.signal, aborted(() => host.admissions.length === 3)]),
 			});
 			const { code, err } = await watching;
@@ -260,12 +260,12 @@ describe('beectl against a host', () => {
 
 		it('show nothing of another owner', async () => {
 			const owner = join(folder, 'other.key');
-			await beectl(`owner create --owner ${owner}`);
+			await beectl(`owner create --no-passphrase --owner ${owner}`);
 			expect((await beectl(`get pods --owner ${owner}`)).err).to.equal('no pods found in namespace default\n');
 		});
 
 		it('say which hosts did not answer', async () => {
-			host.silent = [peerIdOf(createKeyPair().publicKey) as MachineId];
+			host.silent = [createPeerKey().peerId as MachineId];
 			expect((await beectl('get pods')).err).to.match(
 				/^note: 1 host did not answer in time \(….{8}\); the list may be missing their pods\n$/,
 			);
@@ -314,7 +314,7 @@ describe('beectl against a host', () => {
 		});
 
 		it('call nothing gone while a host that may have pods of it is silent', async () => {
-			host.silent = [peerIdOf(createKeyPair().publicKey) as MachineId];
+			host.silent = [createPeerKey().peerId as MachineId];
 			const { code, err } = await beectl('delete sts/kv --wait --timeout 300ms');
 			expect(code).to.equal(4);
 			expect(err).to.contain('timed out; it goes on without us. no pod is known\n  1 host did not answer\n');
