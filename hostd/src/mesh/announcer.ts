@@ -11,6 +11,7 @@ import { introductionOf } from './hello.ts';
 const PRESENCE_TTL_MS = 15_000;
 const REFRESH_MS = 5_000;
 const COALESCE_MS = 250;
+const INTRODUCTION_MS = 1_000;
 /** Announcements that carry our certificate, for hosts that hear of us by gossip alone: the first ones, and then one in so many. */
 const FULL_FIRST = 3;
 const FULL_EVERY = 12;
@@ -41,6 +42,7 @@ export class Announcer {
 	readonly #unsubscribe: () => void;
 	#seq = 0;
 	#count = 0;
+	#introduction: { readonly bytes: Uint8Array; readonly madeAtMs: number } | undefined;
 	#saidAtMs = Number.NEGATIVE_INFINITY;
 	#stop: (() => void) | undefined;
 	#stopReport: (() => void) | undefined;
@@ -56,15 +58,26 @@ export class Announcer {
 		return this.#body(PRESENCE_TTL_MS, this.#seq);
 	}
 
-	/** Signed anew, so newer than any before it; with our certificate, for one who may not know us. */
+	/** With our certificate, for one who may not know us. Signed in the last second: many sessions open at once. */
 	introduction(): Uint8Array {
-		return introductionOf(this.#sign(PRESENCE_TTL_MS), this.#options.credential());
+		const nowMs = this.#options.clock.nowMs();
+		if (this.#introduction === undefined || nowMs > this.#introduction.madeAtMs + INTRODUCTION_MS) {
+			const bytes = introductionOf(this.#sign(PRESENCE_TTL_MS), this.#options.credential());
+			this.#introduction = { bytes, madeAtMs: nowMs };
+		}
+		return this.#introduction.bytes;
+	}
+
+	/** The next introduction is to be newer than any before it. */
+	renew(): void {
+		this.#introduction = undefined;
 	}
 
 	/** Signed, and now. */
 	announce(): void {
 		this.#stop?.();
 		const nowMs = this.#options.clock.nowMs();
+		this.renew();
 		const isFull = this.#count < FULL_FIRST || this.#count % FULL_EVERY === 0;
 		this.#count++;
 		this.#saidAtMs = nowMs;
@@ -90,6 +103,7 @@ export class Announcer {
 		this.#stopReport = clock.after(Math.max(0, this.#saidAtMs + COALESCE_MS - clock.nowMs()), () => {
 			this.#stopReport = undefined;
 			this.#saidAtMs = clock.nowMs();
+			this.renew();
 			report(this.#body(PRESENCE_TTL_MS, this.#nextSeq()));
 		});
 	}

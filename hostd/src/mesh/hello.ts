@@ -38,20 +38,19 @@ export function introductionOf(presence: Uint8Array, credential?: Uint8Array): U
 export function peekIntroduction(bytes: Uint8Array) {
 	const parsed = v.safeParse(introductionSchema, decodeRecord(bytes));
 	if (!parsed.success) throw new MeshError('invalid_input', 'not an introduction of a host');
-	const { machineId, seq } = peekRecord('presence', parsed.output.presence).body;
-	return { machineId, seq, ...parsed.output };
+	return { presence: peekRecord('presence', parsed.output.presence), credential: parsed.output.credential };
 }
 
 /** Verifies an introduction: certificate, then presence, and that it is of now. Remembers the certificate. */
 export function openIntroduction(
-	{ presence: envelope, credential }: Pick<ReturnType<typeof peekIntroduction>, 'presence' | 'credential'>,
+	{ presence, credential }: ReturnType<typeof peekIntroduction>,
 	trust: MachineTrust,
 	nowMs: number,
 ): Presence {
 	if (credential !== undefined) trust.learn(credential, nowMs);
 	// A goodbye ends with the moment that it was said, so its expiry is no objection.
-	requireFresh('the presence', { ts: peekRecord('presence', envelope).body.ts }, nowMs);
-	return trust.open('presence', envelope, nowMs).body;
+	requireFresh('the presence', { ts: presence.body.ts }, nowMs);
+	return trust.verify(presence, nowMs).body;
 }
 
 export function createHello(options: {
@@ -67,7 +66,7 @@ export function createHello(options: {
 			if (!parsed.success)
 				throw new MeshError('invalid_input', 'the first message of this session is not a machine hello');
 			const claim = peekIntroduction(parsed.output.introduction);
-			if (claim.machineId !== remote)
+			if (claim.presence.body.machineId !== remote)
 				throw new MeshError('unauthorized', `the connection is ${remote}'s, the presence in its hello is not`);
 			const presence = openIntroduction(claim, trust, nowMs());
 			const { introduction, epoch } = parsed.output;

@@ -16,10 +16,10 @@ export function leaseKey(lease: Pick<Lease, 'wid' | 'slot' | 'gen'>): string {
 
 /** Verifies a lease under the key it was found at. Throws `invalid_input` or `unauthorized`. */
 export function openLease(key: string, envelope: Uint8Array, trust: MachineTrust, nowMs: number): Lease {
-	const claimed = peekRecord('lease', envelope).body;
-	if (leaseKey(claimed) !== key) throw new MeshError('invalid_input', 'not a lease of this slot');
-	requireFresh('the lease', claimed, nowMs);
-	return trust.open('lease', envelope, nowMs).body;
+	const claimed = peekRecord('lease', envelope);
+	if (leaseKey(claimed.body) !== key) throw new MeshError('invalid_input', 'not a lease of this slot');
+	requireFresh('the lease', claimed.body, nowMs);
+	return trust.verify(claimed, nowMs).body;
 }
 
 /** Index of the lease to prefer: the one renewed last. For records that {@link openLease} has accepted. */

@@ -264,6 +264,8 @@ class Node implements MeshNode {
 		session.onClose((error) => {
 			if (this.#closed || this.rpc.get(machineId) !== undefined) return;
 			this.#options.logger.debug('session with host ended', { machineId, error });
+			// It will take us for suspect too, until it hears something newer.
+			this.#announcer.renew();
 			this.#tell(this.#table.suspect(machineId, this.#options.clock.nowMs()));
 			// Also a bootstrap host that said goodbye: it may be back.
 			this.#connector.lost(machineId);
@@ -288,11 +290,12 @@ class Node implements MeshNode {
 		let toPassOn = introduction;
 		try {
 			const claim = peekIntroduction(introduction);
-			if (claim.machineId === this.machineId || !this.#table.isNews(claim.machineId, claim.seq)) return 'ignore';
+			const { machineId, seq } = claim.presence.body;
+			if (machineId === this.machineId || !this.#table.isNews(machineId, seq)) return 'ignore';
 			// Whoever passed it on knows the certificate, and we shall with its next full announcement.
-			if (claim.credential === undefined && trust.machine(claim.machineId, nowMs) === undefined) return 'ignore';
+			if (claim.credential === undefined && trust.machine(machineId, nowMs) === undefined) return 'ignore';
 			presence = openIntroduction(claim, trust, nowMs);
-			toPassOn = introductionOf(claim.presence, trust.machine(claim.machineId, nowMs)?.credential);
+			toPassOn = introductionOf(claim.presence.envelope, trust.machine(machineId, nowMs)?.credential);
 		} catch (error) {
 			this.#options.logger.debug('presence refused', { error });
 			return isMeshError(error) ? 'reject' : 'ignore';

@@ -3,7 +3,7 @@
  * only a tender that passed them all spends its sender's rate and nonce. A refusal changes nothing here.
  */
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
-import { openTender, peekRecord, requireFresh } from '@beemesh/sdk/identity';
+import { peekRecord, requireFresh, verifyTender } from '@beemesh/sdk/identity';
 import type { Tender } from '@beemesh/sdk/wire';
 import type { Verdict } from '../mesh/index.ts';
 import { createRateLimit } from './core/rate.ts';
@@ -28,8 +28,9 @@ export function createTenderGate(startedAtMs: number): TenderGate {
 			// on what came before.
 			let verdict: 'reject' | 'ignore' = 'reject';
 			try {
-				const { body: claimed, claimed: key } = peekRecord('tender', envelope);
-				const signer = Buffer.from(key).toString('base64');
+				const peeked = peekRecord('tender', envelope);
+				const claimed = peeked.body;
+				const signer = Buffer.from(peeked.claimed).toString('base64');
 				verdict = 'ignore';
 				requireFresh('the tender', claimed, nowMs);
 				if (claimed.ts < startedAtMs) {
@@ -43,7 +44,7 @@ export function createTenderGate(startedAtMs: number): TenderGate {
 				requireUnused(replays.check(signer, nonce, nowMs));
 
 				verdict = 'reject';
-				const { tender, grant } = openTender(envelope, nowMs);
+				const { tender, grant } = verifyTender(peeked, nowMs);
 				const slots = tender.body.slots.length;
 				if (new Set(tender.body.slots.map(({ slot }) => slot)).size !== slots) {
 					throw new MeshError('invalid_input', 'the tender names a slot twice');

@@ -5,7 +5,7 @@
  */
 import * as v from 'valibot';
 import { MeshError } from '../errors.ts';
-import { type Credential, openCredential, openRecord, peekRecord, sameBytes } from '../identity/index.ts';
+import { type Credential, openCredential, peekRecord, sameBytes } from '../identity/index.ts';
 import {
 	decodeRecord,
 	encodeRecord,
@@ -51,10 +51,10 @@ export function createAdvertisementReader(credentialsMax = 2048): (bytes: Uint8A
 		const parsed = v.safeParse(schema, decodeRecord(bytes));
 		if (!parsed.success) throw new MeshError('invalid_input', 'not an advertisement of a replica');
 		const { record: envelope, credential: brought } = parsed.output;
-		const claimed = peekRecord('service-record', envelope).body;
-		const { credential, opened } = open(claimed.replicaId, brought, nowMs);
+		const claimed = peekRecord('service-record', envelope);
+		const { credential, opened } = open(claimed.body.replicaId, brought, nowMs);
 		const { cert, owner } = opened;
-		const { body } = openRecord('service-record', envelope, [cert.sigKey]);
+		const { body } = claimed.verify([cert.sigKey]);
 		const isOfCert =
 			body.replicaId === cert.replicaId &&
 			body.wid === cert.wid &&

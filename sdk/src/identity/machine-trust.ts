@@ -2,7 +2,7 @@
 import { MeshError } from '../errors.ts';
 import type { MachineId } from '../wire/index.ts';
 import { type OpenedMachine, type OpenedMesh, openMachineCredential } from './machine.ts';
-import { type OpenedRecord, openRecord, peekRecord, requireFresh } from './records.ts';
+import { type OpenedRecord, openRecord, type PeekedRecord, peekRecord, requireFresh } from './records.ts';
 
 /** Most machines remembered; of more the longest unused is forgotten, and asked for its credential again. */
 const MACHINES_MAX = 4096;
@@ -77,15 +77,19 @@ export class MachineTrust {
 
 	/** Verifies that a machine of the mesh signed this record and names itself in it. */
 	open<T extends MachineRecordType>(type: T, envelope: Uint8Array, nowMs: number): OpenedRecord<T> {
-		const claimed = (peekRecord(type, envelope).body as { readonly machineId: MachineId }).machineId;
-		return openRecord(type, envelope, [this.#keyOf(claimed, nowMs)]);
+		return this.verify(peekRecord(type, envelope), nowMs);
+	}
+
+	/** The same, of a record that has been looked at. */
+	verify<T extends MachineRecordType>(claimed: PeekedRecord<T>, nowMs: number): OpenedRecord<T> {
+		return claimed.verify([this.#keyOf((claimed.body as { readonly machineId: MachineId }).machineId, nowMs)]);
 	}
 
 	/** Verifies an award: fresh, signed by the machine that it names as its requester. */
 	openAward(envelope: Uint8Array, nowMs: number): OpenedRecord<'award'> {
-		const { body } = peekRecord('award', envelope);
-		requireFresh('the award', body, nowMs);
-		return openRecord('award', envelope, [this.#keyOf(body.requester, nowMs)]);
+		const claimed = peekRecord('award', envelope);
+		requireFresh('the award', claimed.body, nowMs);
+		return claimed.verify([this.#keyOf(claimed.body.requester, nowMs)]);
 	}
 
 	#keyOf(machineId: MachineId, nowMs: number): Uint8Array {

@@ -120,12 +120,13 @@ const credentialSchema = v.strictObject({ cert: envelopeSchema, enroller: v.opti
 export function openMachineCredential(credential: Uint8Array, mesh: OpenedMesh, nowMs: number): OpenedMachine {
 	const { cert: envelope, enroller } = decodeCredential(credential);
 	// Cheap checks on what it claims come first; nothing of it is used before its signature holds.
-	const claimed = peekRecord('machine-cert', envelope).body;
+	const peeked = peekRecord('machine-cert', envelope);
+	const claimed = peeked.body;
 	requireOfMesh('the machine certificate', claimed.mesh, mesh);
 	requireValid('the machine certificate', claimed, nowMs);
 	if (claimed.exp - claimed.nbf > MACHINE_CERT_TTL_MS)
 		throw new MeshError('unauthorized', 'the machine certificate lives longer than 30 days');
-	const { body: cert, cid } = openRecord('machine-cert', envelope, [certifierOf(claimed, enroller, mesh, nowMs)]);
+	const { body: cert, cid } = peeked.verify([certifierOf(claimed, enroller, mesh, nowMs)]);
 	return { machineId: cert.machineId, cid, cert, credential };
 }
 

@@ -3,6 +3,7 @@
  * `{b: body, s: [{k: key or its ID, s: signature}]}`; a signature covers `beemesh/<type>/1 ‖ 0x00 ‖ b`, so that one type
  * can never be presented as another.
  */
+import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { MeshError } from '../errors.ts';
 import {
@@ -38,6 +39,11 @@ export interface PeekedRecord<T extends RecordType> {
 	/** The signer's key, or its ID, as the envelope claims. */
 	readonly claimed: Uint8Array;
 	readonly envelope: Uint8Array;
+	/**
+	 * Checks the signature. `keys`: by which it may be signed, for types that carry only the key's ID; for others a
+	 * restriction. Throws `unauthorized` (none of these keys, or not its signature).
+	 */
+	verify(keys?: readonly Uint8Array[]): OpenedRecord<T>;
 }
 
 /** Keys by which a record may be signed where it carries only the key's ID. */
@@ -70,27 +76,28 @@ export function signRecord<T extends RecordType>(type: T, body: RecordBody<T>, s
 
 /** Decodes without verifying, to decide whether verifying is worth it: size, canonical form, schema. Throws `invalid_input`. */
 export function peekRecord<T extends RecordType>(type: T, envelope: Uint8Array): PeekedRecord<T> {
-	const { b, s, body } = decode(type, envelope);
-	return { type, cid: cidOf(b), body, claimed: s[0]?.k ?? new Uint8Array(0), envelope };
+	const { b, k, s, body } = decode(type, envelope);
+	const cid = cidOf(b);
+	return {
+		...{ type, cid, body, claimed: k, envelope },
+		verify(keys) {
+			const signer = keyNamed(k, keys);
+			if (signer === undefined)
+				throw new MeshError('unauthorized', `this ${type} record is signed with a key that may not sign it`);
+			if (!isVerified(signer, signedBytes(type, b), s))
+				throw new MeshError('unauthorized', `the signature of this ${type} record is not its signer's`);
+			return { type, cid, body, signer, envelope };
+		},
+	};
 }
 
 /**
- * Decodes and verifies an envelope: size, canonical form, schema, signature, in that order. `keys`: by which it may be
- * signed, for types that carry only the key's ID; for others a restriction.
- * Throws `invalid_input` (not such a record) or `unauthorized` (signature, or none of these keys).
+ * Decodes and verifies an envelope: size, canonical form, schema, signature, in that order; see {@link PeekedRecord.verify}.
+ * Throws `invalid_input` (not such a record) or `unauthorized`.
  */
 export function openRecord<T extends RecordType>(type: T, envelope: Uint8Array, keys?: Keys<T>): OpenedRecord<T> {
-	const { b, s, body } = decode(type, envelope);
-	const [signature] = s;
-	if (signature === undefined) throw new MeshError('invalid_input', `this ${type} record is not signed`);
-	const allowed = typeof keys === 'function' ? keys(body) : keys;
-	const signer = keyNamed(signature.k, allowed);
-	if (signer === undefined)
-		throw new MeshError('unauthorized', `this ${type} record is signed with a key that may not sign it`);
-	if (!verifySignature(signer, signedBytes(type, b), signature.s)) {
-		throw new MeshError('unauthorized', `the signature of this ${type} record is not its signer's`);
-	}
-	return { type, cid: cidOf(b), body, signer, envelope };
+	const peeked = peekRecord(type, envelope);
+	return peeked.verify(typeof keys === 'function' ? keys(peeked.body) : keys);
 }
 
 /** Throws `unauthorized` unless the record's time is within the accepted skew and before its expiry. */
@@ -121,7 +128,7 @@ export function requireValid(
 }
 
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-	return a.byteLength === b.byteLength && a.every((byte, i) => byte === b[i]);
+	return Buffer.compare(a, b) === 0;
 }
 
 function decode<T extends RecordType>(type: T, envelope: Uint8Array) {
@@ -129,12 +136,26 @@ function decode<T extends RecordType>(type: T, envelope: Uint8Array) {
 	const outer = v.safeParse(envelopeSchema, decodeRecord(envelope, bytesMax));
 	if (!outer.success) throw new MeshError('invalid_input', `not a ${type} envelope: ${issueOf(outer.issues)}`);
 	const { b, s } = outer.output;
+	const [signature] = s;
 	const keyBytes = names === 'key' ? KEY_BYTES.publicKey : KEY_BYTES.keyId;
-	if (s.some(({ k }) => k.byteLength !== keyBytes))
+	if (signature?.k.byteLength !== keyBytes)
 		throw new MeshError('invalid_input', `not a ${type} envelope: its signer is named by ${names}`);
 	const parsed = v.safeParse(schema, decodeRecord(b, bytesMax));
 	if (!parsed.success) throw new MeshError('invalid_input', `not a ${type} record: ${issueOf(parsed.issues)}`);
-	return { b, s, body: parsed.output as RecordBody<T> };
+	return { b, k: signature.k, s: signature.s, body: parsed.output as RecordBody<T> };
+}
+
+/** Signatures that have been found good, so that what comes again (grants, charters, certificates) is checked once. */
+const verified = new Set<string>();
+const VERIFIED_MAX = 4096;
+
+function isVerified(signer: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+	const name = createHash('sha256').update(signer).update(signature).update(message).digest('base64');
+	if (verified.has(name)) return true;
+	if (!verifySignature(signer, message, signature)) return false;
+	if (verified.size >= VERIFIED_MAX) verified.clear();
+	verified.add(name);
+	return true;
 }
 
 function keyNamed(name: Uint8Array, keys: readonly Uint8Array[] | undefined): Uint8Array | undefined {

@@ -27,6 +27,7 @@ import { type NodeKeys, type OpenedMachine, requirePeerProof } from './machine.t
 import {
 	type OpenedRecord,
 	openRecord,
+	type PeekedRecord,
 	peekRecord,
 	requireFresh,
 	requireValid,
@@ -120,11 +121,19 @@ export function openTender(
 	envelope: Uint8Array,
 	nowMs: number,
 ): { tender: OpenedRecord<'tender'>; grant: OpenedRecord<'tender-grant'> } {
-	const claimed = peekRecord('tender', envelope).body;
+	return verifyTender(peekRecord('tender', envelope), nowMs);
+}
+
+/** The same, of a tender that has been looked at. */
+export function verifyTender(
+	peeked: PeekedRecord<'tender'>,
+	nowMs: number,
+): { tender: OpenedRecord<'tender'>; grant: OpenedRecord<'tender-grant'> } {
+	const claimed = peeked.body;
 	requireFresh('the tender', claimed, nowMs);
 	const grant = openGrant(claimed.grant, nowMs);
 	if (grant.body.wid !== claimed.wid) throw new MeshError('unauthorized', 'the grant is of another workload');
-	return { tender: openRecord('tender', envelope, [grant.body.tenderKey]), grant };
+	return { tender: peeked.verify([grant.body.tenderKey]), grant };
 }
 
 /** A replica's request for admission, signed with the key that it wants certified. */

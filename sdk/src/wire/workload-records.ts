@@ -5,7 +5,6 @@
 import * as v from 'valibot';
 import {
 	addressesSchema,
-	bytesSchema,
 	cidSchema,
 	envelopeSchema,
 	exactBytesSchema,
