@@ -30,7 +30,7 @@ export function startScheduler(
 	key: KeyPair,
 	options: { readonly capacity?: Partial<Resources>; readonly deploy?: Deploy } & Pick<
 		Partial<SchedulerOptions>,
-		'requester' | 'bidder'
+		'admits' | 'requester' | 'bidder'
 	> = {},
 ): SchedulerHost {
 	const { capacity, deploy, ...rest } = options;
