@@ -1,0 +1,9 @@
+/**
+ * `BMS/1`, the session inside every connection: post-quantum handshake with certificates, then records. `Sessions` makes
+ * and keeps them for a libp2p node; `secureStream` opens one on any byte stream. Specified in docs/session.md.
+ */
+export type { HandshakeLimits, Plane, RekeyLimits, Role, SessionIdentity, VerifiedPeer } from './core/index.ts';
+export type { SecureStream, SecureStreamOptions } from './secure-stream.ts';
+export { secureStream } from './secure-stream.ts';
+export type { SessionInfo, SessionRegistry, SessionsOptions } from './sessions.ts';
+export { Sessions } from './sessions.ts';
