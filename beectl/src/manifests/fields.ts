@@ -44,16 +44,6 @@ export const unused = maybe(
 	),
 );
 
-/** Looked at for what would have to be done, and then not sent: hosts refuse fields that they do not know. */
-export function leftOut(schema: v.GenericSchema) {
-	return maybe(
-		v.pipe(
-			schema,
-			v.transform((): undefined => undefined),
-		),
-	);
-}
-
 /** Known, but not done by this version. */
 export function refused(why = 'not served by this version') {
 	return maybe(v.pipe(v.custom<never>(() => false, why)));
