@@ -259,8 +259,10 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 	function advance(nowMs: number): void {
 		assign(nowMs);
 		if (waiting().length === 0) return settle();
-		// Closed early on offers that were then refused: whoever has not answered yet may be the one that takes it.
+		// Closed early on offers that were then refused: whoever has not answered yet may be the one that takes it. Not
+		// for longer than the window would have been: what was refused may be had again sooner in the next round.
 		if (nowMs < windowUntilMs && !allHeard()) {
+			isPatient = true;
 			phase = { name: 'window', untilMs: windowUntilMs };
 			return;
 		}
