@@ -33,6 +33,12 @@ describe('hostd settings', () => {
 		expect(configOf([]).metrics).to.equal(undefined);
 	});
 
+	it('has no policy file unless one is named', () => {
+		expect(configOf([]).policy).to.equal(undefined);
+		expect(configOf([], { BEEMESH_POLICY: '/etc/a.json' }).policy).to.equal('/etc/a.json');
+		expect(configOf(['--policy', '/etc/b.json'], { BEEMESH_POLICY: '/etc/a.json' }).policy).to.equal('/etc/b.json');
+	});
+
 	it('reads labels and join addresses, several or comma-separated', () => {
 		expect(configOf(['--label', 'a=1', '--label', 'b=x=y']).labels).to.deep.equal({ a: '1', b: 'x=y' });
 		expect(configOf([], { BEEMESH_JOIN: 'x,y' }).join).to.deep.equal(['x', 'y']);

@@ -117,7 +117,8 @@ const FS_GROUP = 'spec.template.spec.securityContext.fsGroup';
  * template takes the place of a volume of the same name.
  */
 function resolvePod(claimed: ReadonlySet<string>, { spec }: Parsed) {
-	const { securityContext = {}, ...rest } = spec.template.spec;
+	// Warned of where they are wishes; hosts refuse fields that they do not know.
+	const { securityContext = {}, affinity: _affinity, topologySpreadConstraints: _spread, ...rest } = spec.template.spec;
 	const { fsGroup, ...inherited } = securityContext;
 	const findings: string[] = [];
 	const ignored: string[] = [];

@@ -81,9 +81,18 @@ const podSecurity = fields('a securityContext of a pod', {
 	sysctls: maybe(v.pipe(v.array(v.never(`kernel settings are the host's`), 'must be a list'))),
 });
 
+/** A name in a registry. Engines also take `dir:/etc` and the like, which are files of the host. */
+const IMAGE =
+	/^(?:[a-zA-Z0-9][a-zA-Z0-9.-]*(?::\d+)?\/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::\w[\w.-]{0,127})?(?:@[a-z0-9]+:[0-9a-f]{32,128})?$/;
+const FILES = /^(?:containers-storage|dir|docker-archive|docker-daemon|oci|oci-archive|ostree|sif|tarball):/;
+const image = v.pipe(
+	text(512),
+	v.check((name) => IMAGE.test(name) && !FILES.test(name), 'must be the name of an image in a registry'),
+);
+
 const container = fields('a container', {
 	name: dnsLabel,
-	image: v.pipe(text(512), v.regex(/^[^\s-]\S*$/, 'must be the name of an image')),
+	image,
 	imagePullPolicy: maybe(oneOf('Always', 'IfNotPresent', 'Never')),
 	command: maybe(list(text(32_768))),
 	args: maybe(list(text(32_768))),

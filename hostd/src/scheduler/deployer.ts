@@ -74,7 +74,12 @@ export class Deployer {
 		}
 		if (opened.charter.body.deleted) throw new MeshError('unauthorized', 'the workload has been deleted');
 		// A tender tells what a workload needs, not what it does: this is the first look at its manifest.
-		this.#options.admits?.(opened);
+		try {
+			this.#options.admits?.(opened);
+		} catch (error) {
+			this.step({ type: 'close', tenderId: award.tenderId, requester: award.requester });
+			throw error;
+		}
 
 		let answer: AwardAnswer = { accepted: false, reason: 'this host is stopping' };
 		if (this.#closing.signal.aborted) return answer;

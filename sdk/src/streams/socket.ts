@@ -160,9 +160,16 @@ async function prepareDirectory(directory: string): Promise<void> {
 	try {
 		await mkdir(directory, { recursive: true, mode: 0o700 });
 		const { mode, uid } = await stat(directory);
+		// Its owner could put a socket of their own in place of ours.
+		if (uid !== process.getuid?.()) {
+			throw new MeshError(
+				'unauthorized',
+				`${directory} belongs to user ${uid}: put the socket in a directory of its own, or run as that user`,
+			);
+		}
 		// One we own is closed to others; one we share, such as /tmp, is refused rather than changed.
 		if ((mode & 0o077) === 0) return;
-		if (uid !== process.getuid?.() || (mode & 0o1000) !== 0) {
+		if ((mode & 0o1000) !== 0) {
 			throw new MeshError(
 				'unauthorized',
 				`${directory} is open to other users: put the socket in a directory of its own`,

@@ -99,6 +99,17 @@ describe('manifests that are served', () => {
 		);
 		expect(workloads[0]?.manifest.spec.template.spec).not.to.have.property('serviceAccountName');
 	});
+
+	it('leave nothing behind of wishes for a place', () => {
+		const affinity = 'affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}';
+		const spread = 'topologySpreadConstraints: [{whenUnsatisfiable: ScheduleAnyway, maxSkew: 1}]';
+		const text = KV.replace('      containers:', `      ${affinity}\n      ${spread}\n      containers:`);
+		const { errors, warnings, workloads } = load(text);
+		expect([errors.length, warnings.length]).to.deep.equal([0, 2]);
+		const spec = workloads[0]?.manifest.spec.template.spec;
+		expect(spec).to.be.an('object');
+		expect(spec).not.to.have.any.keys('affinity', 'topologySpreadConstraints');
+	});
 });
 
 describe('manifests that are refused', () => {

@@ -3,8 +3,10 @@ import { connect } from 'node:net';
 import { isMeshError, type MeshCode } from '@beemesh/sdk/errors';
 import { expect } from 'chai';
 import { after, afterEach, before, describe, it } from 'mocha';
+import { REFUSED_PODS } from '../../policy/test/refused-pods.ts';
 import type { Runtime, RuntimeEvent, RuntimePod } from '../runtime.ts';
 import {
+	asking,
 	collect,
 	freePort,
 	nextEvent,
@@ -365,6 +367,25 @@ export function runtimeContract(name: string, makeHarness: () => Promise<Runtime
 				await runtime.start(spec);
 				const error = await refusal(collect(runtime.logs(spec.podId, { container: 'other' })), 'not_found');
 				expect(error.message).to.include('other').and.to.include('main');
+			});
+		});
+
+		describe("the host's policy", () => {
+			for (const row of REFUSED_PODS) {
+				it(`keeps out ${row.what}`, async () => {
+					const spec = pods.make(harness, ['idle']);
+					const error = await refusal(runtime.start({ ...spec, pod: asking(spec.pod, row) }), 'invalid_input');
+					expect(error.message.split(": refused by this host's policy: ")[0]).to.equal(row.field);
+					expect(await runtime.list()).to.deep.equal([]);
+					expect(await runtime.volumes()).to.deep.equal([]);
+				});
+			}
+
+			it('keeps out an image that its workload’s charter does not name', async () => {
+				const spec = pods.make(harness, ['idle'], { start: { imageDigests: [`sha256:${'a'.repeat(64)}`] } });
+				const error = await refusal(runtime.start(spec), 'invalid_input');
+				expect(error.message).to.match(/^spec\.containers\[0\]\.image: refused/);
+				expect(await runtime.list()).to.deep.equal([]);
 			});
 		});
 

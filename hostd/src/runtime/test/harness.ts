@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Container, PodSpec } from '@beemesh/sdk/wire';
+import type { Container, Pod, PodSpec } from '@beemesh/sdk/wire';
+import { overlay, type RefusedPod } from '../../policy/test/refused-pods.ts';
 import type { LogLine, PodStart, PublishedPort, Runtime, RuntimeEvent } from '../runtime.ts';
 
 export interface RuntimeHarness {
@@ -61,6 +62,13 @@ export class PodMaker {
 	remove(): void {
 		rmSync(this.folder, { recursive: true, force: true });
 	}
+}
+
+/** The pod with what a row of the policy's table asks for laid over it: data that no type has checked. */
+export function asking(pod: Pod, row: Pick<RefusedPod, 'metadata' | 'spec' | 'container'>): Pod {
+	const containers = pod.spec.containers.map((container) => overlay(container, row.container));
+	const spec = overlay({ ...pod.spec, containers }, row.spec);
+	return { ...pod, metadata: overlay(pod.metadata, row.metadata), spec } as unknown as Pod;
 }
 
 /** Resolves with the first matching event; rejects after a deadline that only a broken runtime reaches. */

@@ -215,6 +215,17 @@ describe('requester: refusals and silence', () => {
 		expect(p.all('award').map(({ machineId }) => machineId)).to.deep.equal([a, b]);
 	});
 
+	it('waits on for hosts that have not answered when the offers it closed early on are rejected', () => {
+		const p = placement();
+		p.start(a, b, c);
+		p.bid(a, { score: 0.9 });
+		p.bid(b);
+		for (const index of [0, 1]) p.reject(p.all('award')[index]?.awardId ?? '', 'the host’s policy refuses it');
+		expect(p.reports('starved')).to.deep.equal([]);
+		p.bid(c);
+		expect(p.all('award').map(({ machineId }) => machineId)).to.deep.equal([a, b, c]);
+	});
+
 	it('takes two seconds of silence for a rejection, cancels, and ignores the late answer', () => {
 		const p = placement();
 		p.start(a, b);

@@ -159,6 +159,8 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 	let phase: Phase = { name: 'new' };
 	let ringIndex = 0;
 	let isPatient = false;
+	/** When the window would have ended that closed early. */
+	let windowUntilMs = 0;
 	let attempt = 0;
 	let hosts: ReadonlySet<MachineId> = new Set();
 	let candidates = new Map<MachineId, Candidate>();
@@ -186,7 +188,8 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 		const open = placeable(nowMs);
 		if (open.length === 0) return starve(nowMs);
 		const ring = config.rings[ringIndex] as Ring;
-		phase = { name: 'window', untilMs: nowMs + config.windowMs };
+		windowUntilMs = nowMs + config.windowMs;
+		phase = { name: 'window', untilMs: windowUntilMs };
 		isPatient = false;
 		effects.push({ type: 'tender', tenderId, ring, slots: open.map(({ slot, gen }) => ({ slot, gen })) });
 		report({ type: 'tendered', tenderId, scope: ring.scope, hosts: hosts.size });
@@ -256,6 +259,13 @@ export function createRequester({ tender, keepTrying, entropy, config: partial }
 	function advance(nowMs: number): void {
 		assign(nowMs);
 		if (waiting().length === 0) return settle();
+		// Closed early on offers that were then refused: whoever has not answered yet may be the one that takes it. Not
+		// for longer than the window would have been: what was refused may be had again sooner in the next round.
+		if (nowMs < windowUntilMs && !allHeard()) {
+			isPatient = true;
+			phase = { name: 'window', untilMs: windowUntilMs };
+			return;
+		}
 		if (placeable(nowMs).length > 0 && ringIndex + 1 < config.rings.length) {
 			ringIndex++;
 			effects.push(explain('not enough bids: widening', { tenderId, ring: ringIndex, slots: waiting().length }));

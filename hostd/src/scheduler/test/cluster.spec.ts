@@ -109,6 +109,29 @@ describe('scheduler in a mesh in memory', function () {
 		expect(first.resources.free()).to.deep.equal(first.resources.allocatable());
 	});
 
+	it('reports why every host refuses a workload at its award, starts nothing and keeps nothing for it', async () => {
+		const field = 'spec.template.spec.hostNetwork: refused by this host’s policy';
+		const { first, hosts } = await start(3, {
+			admits: () => {
+				throw new MeshError('invalid_input', field);
+			},
+			deploy: async () => {
+				throw new Error('deployed all the same');
+			},
+		});
+		const workload = createWorkload();
+		const events = await placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 1));
+		const rejected = ofType(events, 'rejected');
+		expect(new Set(rejected.map(({ machineId }) => machineId)).size).to.equal(3);
+		for (const { reason } of rejected) expect(reason).to.equal(`invalid_input: ${field}`);
+		expect(ofType(events, 'outcome')).to.deep.equal([]);
+		expect(events.at(-1)).to.include({ type: 'starved', hostsAsked: 3 });
+		expect(ofType(events, 'starved').at(-1)?.reasons).to.deep.equal([
+			{ requirement: `invalid_input: ${field}`, hosts: 3 },
+		]);
+		for (const { resources } of hosts) expect(resources.free()).to.deep.equal(resources.allocatable());
+	});
+
 	it('cancels unadmitted deployments on every host when the client goes', async () => {
 		const started = Promise.withResolvers<void>();
 		const aborted: string[] = [];

@@ -28,7 +28,7 @@ export function startScheduler(
 	mesh: MeshNode,
 	options: { readonly capacity?: Partial<Resources>; readonly deploy?: Deploy } & Pick<
 		Partial<SchedulerOptions>,
-		'requester' | 'bidder'
+		'admits' | 'requester' | 'bidder'
 	> = {},
 ): SchedulerHost {
 	const { capacity, deploy, ...rest } = options;

@@ -1,24 +1,33 @@
 /** A libp2p node with the transports, settings and services that both planes share. */
 
-import { yamux } from '@chainsafe/libp2p-yamux';
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import { type Identify, identify } from '@libp2p/identify';
 import type { Libp2p, PrivateKey, ServiceMap } from '@libp2p/interface';
-import { noise } from '@libp2p/noise';
 import { type Ping, ping } from '@libp2p/ping';
-import { tcp } from '@libp2p/tcp';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p, type Libp2pOptions, type ServiceFactoryMap } from 'libp2p';
 import { MeshError } from '../../errors.ts';
 import { createPeerKey } from '../../identity/index.ts';
 import type { PeerId } from '../../wire/ids.ts';
+import {
+	type HandshakeLimits,
+	type RekeyLimits,
+	type SessionIdentity,
+	type SessionRegistry,
+	Sessions,
+} from '../session/index.ts';
 import type { Transport } from '../transport.ts';
-import { type QuicConfig, quicTransport } from './quic.ts';
+import type { QuicConfig } from './quic.ts';
 import { Libp2pTransport } from './transport.ts';
+import { plainWire, secureWire, type Wire } from './wire.ts';
 
-export interface Libp2pNodeOptions<S extends ServiceMap = Record<never, never>> {
+export interface Libp2pNodeOptions<S extends ServiceMap = Record<never, never>, P = unknown> {
 	/** 32 bytes: the Ed25519 key of this process. Secret. */
 	readonly seed: Uint8Array;
+	/** Who we are and whom we believe: every connection begins with a session in its name. */
+	readonly session?: SessionIdentity<P>;
+	readonly handshakes?: HandshakeLimits;
+	readonly rekey?: RekeyLimits;
 	/** Multiaddrs, e.g. `/ip4/127.0.0.1/udp/0/quic-v1` (preferred) or `/ip4/127.0.0.1/tcp/0`. */
 	readonly listen: readonly string[];
 	/** Told to others instead of what we listen on, e.g. behind a NAT with a forwarded port. */
@@ -36,28 +45,40 @@ export interface Libp2pNodeOptions<S extends ServiceMap = Record<never, never>> 
 
 export type BaseServices = { readonly identify: Identify; readonly ping: Ping };
 
-export interface Libp2pNode<S extends ServiceMap = Record<never, never>> {
+export interface Libp2pNode<S extends ServiceMap = Record<never, never>, P = unknown> {
 	readonly node: Libp2p<S & BaseServices>;
 	/** Disposing it stops the node. */
 	readonly transport: Transport;
+	/** Whom each peer proved to be, and how to end the sessions of those who were revoked. */
+	readonly sessions: SessionRegistry<P> | undefined;
 }
 
 /**
  * Makes and starts a node. QUIC and TCP (noise, yamux) are both there; what it listens on is up to `listen`. No relay,
  * no hole punching, no multicast discovery. Rejects with `conflict` when an address is taken.
  */
-export async function createLibp2pNode<S extends ServiceMap = Record<never, never>>(
-	options: Libp2pNodeOptions<S>,
-): Promise<Libp2pNode<S>> {
-	const { seed, listen, announce = [], services, agentVersion = 'beemesh' } = options;
+export async function createLibp2pNode<S extends ServiceMap = Record<never, never>, P = unknown>(
+	options: Libp2pNodeOptions<S, P>,
+): Promise<Libp2pNode<S, P>> {
+	const { seed, session, handshakes = {}, rekey = {}, quic } = options;
 	if (seed.byteLength !== 32) throw new MeshError('invalid_input', `a key seed has 32 bytes, not ${seed.byteLength}`);
+	if (session === undefined) return { ...(await assembleNode(options, plainWire(quic))), sessions: undefined };
+	const self = peerIdFromSeed(seed);
+	const sessions = new Sessions({ identity: session, self, limits: handshakes, rekey });
+	return { ...(await assembleNode(options, secureWire(sessions, quic))), sessions };
+}
+
+/** A node over a wire that somebody chose. Not for use outside this room, its tests and benchmarks. */
+export async function assembleNode<S extends ServiceMap, P>(
+	options: Libp2pNodeOptions<S, P>,
+	wire: Wire,
+): Promise<Pick<Libp2pNode<S, P>, 'node' | 'transport'>> {
+	const { seed, listen, announce = [], services, agentVersion = 'beemesh' } = options;
 	const privateKey: PrivateKey = await generateKeyPairFromSeed('Ed25519', seed);
 	const config: Libp2pOptions<S & BaseServices> = {
 		privateKey,
 		addresses: { listen: [...listen], announce: [...announce], announceFilter: reachableByOthers },
-		transports: [quicTransport(options.quic), tcp()],
-		connectionEncrypters: [noise()],
-		streamMuxers: [yamux()],
+		...wire,
 		nodeInfo: { userAgent: agentVersion },
 		connectionManager: {
 			maxConnections: options.connectionsMax ?? 1_024,

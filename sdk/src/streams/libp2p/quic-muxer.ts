@@ -7,36 +7,19 @@
 import type { MultiaddrConnection, Stream, StreamMuxerFactory } from '@libp2p/interface';
 import { AbstractStream, type AbstractStreamInit, AbstractStreamMuxer, type SendResult } from '@libp2p/utils';
 import { Uint8ArrayList } from 'uint8arraylist';
+import { MeshError } from '../../errors.ts';
+import { isNativeConnection, type NativeConnection, type NativeStream, READ_BYTES } from './native.ts';
 
-const READ_BYTES = 64 * 1024;
-
-/** What the addon offers of a stream. */
-interface NativeStream {
-	id(): string;
-	/** At most this many bytes; null at the end. Rejects after a reset or the loss of the connection. */
-	read(bytesMax: number): Promise<Uint8Array | null>;
-	write(data: Uint8Array): Promise<void>;
-	finishWrite(): Promise<void>;
-	resetWrite(): Promise<void>;
-	stopRead(): Promise<void>;
-}
-
-interface NativeConnection {
-	inboundStream(): Promise<NativeStream>;
-	outboundStream(): Promise<NativeStream>;
-}
-
-function isNativeConnection(value: unknown): value is NativeConnection {
-	return typeof value === 'object' && value !== null && 'inboundStream' in value && 'outboundStream' in value;
-}
-
-/** Our muxer over the connection that a stock factory holds; the stock factory where it holds it differently. */
-export function replaceMuxer(stock: StreamMuxerFactory): StreamMuxerFactory {
+/** The native connection that a stock factory holds; undefined where it holds it differently. */
+export function nativeOf(stock: StreamMuxerFactory): NativeConnection | undefined {
 	const { init } = stock as StreamMuxerFactory & { readonly init?: { readonly connection?: unknown } };
 	const native = init?.connection;
-	if (!isNativeConnection(native)) return stock;
+	return isNativeConnection(native) ? native : undefined;
+}
+
+export function quicMuxer(native: NativeConnection): StreamMuxerFactory {
 	return {
-		protocol: stock.protocol,
+		protocol: 'quic',
 		createStreamMuxer: (maConn) => new QuicMuxer(maConn as MultiaddrConnection, native),
 	};
 }
@@ -105,6 +88,12 @@ class QuicStream extends AbstractStream {
 
 	sendCloseRead(): Promise<void> {
 		return this.#native.stopRead();
+	}
+
+	/** A connection that goes away under a stream has not ended it: the reader must not take this for the end. */
+	override onTransportClosed(error?: Error): void {
+		const isCutOff = error === undefined && this.remoteWriteStatus !== 'closed';
+		super.onTransportClosed(isCutOff ? new MeshError('unavailable', 'the connection was lost') : error);
 	}
 
 	sendPause(): void {

@@ -2,12 +2,17 @@
 import { quic } from '@chainsafe/libp2p-quic';
 import type {
 	CreateListenerOptions,
+	MultiaddrConnection,
 	Transport,
 	Upgrader,
 	UpgraderOptions,
 	UpgraderWithoutEncryptionOptions,
 } from '@libp2p/interface';
-import { replaceMuxer } from './quic-muxer.ts';
+import { MeshError } from '../../errors.ts';
+import type { PeerId } from '../../wire/ids.ts';
+import type { Role } from '../session/index.ts';
+import type { NativeConnection } from './native.ts';
+import { nativeOf, quicMuxer } from './quic-muxer.ts';
 
 export interface QuicConfig {
 	/** Silence after which a connection counts as lost. Default 3 s. */
@@ -26,7 +31,14 @@ const STREAM_BYTES = 1024 * 1024;
 const CONNECTION_BYTES = 16 * 1024 * 1024;
 const SOCKET_BYTES = 1024 * 1024;
 
-export function quicTransport(config: QuicConfig = {}): ReturnType<typeof quic> {
+/** Puts something between a connection and its streams before libp2p sees it, or throws to have it closed. */
+export type QuicLayer = (
+	native: NativeConnection,
+	connection: MultiaddrConnection,
+	options: { readonly role: Role; readonly remote: PeerId; readonly signal?: AbortSignal | undefined },
+) => Promise<NativeConnection>;
+
+export function quicTransport(layer: QuicLayer, config: QuicConfig = {}): ReturnType<typeof quic> {
 	const make = quic({
 		handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
 		maxIdleTimeout: config.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
@@ -41,24 +53,30 @@ export function quicTransport(config: QuicConfig = {}): ReturnType<typeof quic> 
 		const transport = make(components);
 		const { dial, createListener } = transport;
 		transport.dial = (address, options): ReturnType<Transport['dial']> =>
-			dial.call(transport, address, { ...options, upgrader: withMuxer(options.upgrader) });
+			dial.call(transport, address, { ...options, upgrader: withLayer(options.upgrader, layer) });
 		transport.createListener = (options: CreateListenerOptions) =>
-			createListener.call(transport, { ...options, upgrader: withMuxer(options.upgrader) });
+			createListener.call(transport, { ...options, upgrader: withLayer(options.upgrader, layer) });
 		return transport;
 	};
 }
 
-/** The upgrader, handing on our muxer where a transport brings the stock one. */
-function withMuxer(upgrader: Upgrader): Upgrader {
-	const swap = (options: UpgraderOptions): UpgraderWithoutEncryptionOptions => {
-		const { muxerFactory } = options;
-		const swapped = muxerFactory === undefined ? options : { ...options, muxerFactory: replaceMuxer(muxerFactory) };
+/** The upgrader, handing on our muxer over the layer in place of the transport's own. */
+function withLayer(upgrader: Upgrader, layer: QuicLayer): Upgrader {
+	const swap = async (connection: MultiaddrConnection, options: UpgraderOptions, role: Role) => {
 		// The QUIC transport always skips encryption and names the peer: TLS has done both.
-		return swapped as UpgraderWithoutEncryptionOptions;
+		const { muxerFactory, remotePeer, signal } = options as UpgraderWithoutEncryptionOptions;
+		const native = muxerFactory === undefined ? undefined : nativeOf(muxerFactory);
+		if (native === undefined || remotePeer === undefined) {
+			throw new MeshError('internal', 'the QUIC transport is not the one that this was made for');
+		}
+		const layered = await layer(native, connection, { role, remote: remotePeer.toString() as PeerId, signal });
+		return { ...options, muxerFactory: quicMuxer(layered) } as UpgraderWithoutEncryptionOptions;
 	};
 	return {
-		upgradeInbound: (connection, options) => upgrader.upgradeInbound(connection, swap(options)),
-		upgradeOutbound: (connection, options) => upgrader.upgradeOutbound(connection, swap(options)),
+		upgradeInbound: async (connection, options) =>
+			upgrader.upgradeInbound(connection, await swap(connection, options, 'responder')),
+		upgradeOutbound: async (connection, options) =>
+			upgrader.upgradeOutbound(connection, await swap(connection, options, 'initiator')),
 		createInboundAbortSignal: (signal) => upgrader.createInboundAbortSignal(signal),
 		getStreamMuxers: () => upgrader.getStreamMuxers(),
 		getConnectionEncrypters: () => upgrader.getConnectionEncrypters(),

@@ -170,11 +170,18 @@ function dialError(
 	if (isMeshError(cause)) return cause;
 	const where =
 		addresses === undefined || addresses.length === 0 ? 'with the addresses known' : `at ${addresses.join(', ')}`;
-	const reasons =
-		cause instanceof AggregateError ? cause.errors.map((e: Error) => e.message) : [(cause as Error).message];
+	const causes: readonly Error[] = cause instanceof AggregateError ? cause.errors : [cause as Error];
+	// Of several addresses one may be stale; that a peer refused us counts before that another did not answer.
+	const refusal =
+		causes.find((error) => isMeshError(error, 'unauthorized')) ?? causes.find((error) => isMeshError(error));
+	if (isMeshError(refusal) && refusal.code !== 'cancelled') return refusal;
+	const reasons = causes.map(({ message }) => message);
 	if (reasons.some((reason) => /but connected to/.test(reason))) {
 		return new MeshError('unauthorized', `another peer than ${peer} answers ${where}`, { peer, cause });
 	}
+	// Over TCP libp2p keeps nothing of an error but its message.
+	const refused = reasons.find((reason) => /^BMS\/1: .*(refused|does not verify)/.test(reason));
+	if (refused !== undefined) return new MeshError('unauthorized', refused, { peer, cause });
 	return new MeshError('unavailable', `${peer} cannot be reached ${where} for ${protocol}: ${reasons.join('; ')}`, {
 		peer,
 		cause,

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -65,6 +65,16 @@ describe('unix sockets', () => {
 		const long = await failure(listenUnix(join(directory, 'x'.repeat(120)), () => undefined));
 		expect(long.code).to.equal('invalid_input');
 	});
+
+	if (process.getuid?.() === 0) {
+		it('do not live in a directory of another user, though it is closed to the rest', async () => {
+			const foreign = await mkdtemp(join(directory, 'foreign-'));
+			await chown(foreign, 65_534, 65_534);
+			const error = await failure(listenUnix(join(foreign, 's'), () => undefined));
+			expect(error.code).to.equal('unauthorized');
+			expect(error.message).to.contain('belongs to user 65534');
+		});
+	}
 
 	it('do not replace a file that is no socket, nor live in a directory of everybody', async () => {
 		const file = join(directory, 'file');

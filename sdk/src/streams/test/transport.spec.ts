@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import type { PeerId } from '../../wire/ids.ts';
-import { createLibp2pNode } from '../libp2p/index.ts';
+import { createLibp2pNode, peerIdFromSeed } from '../libp2p/index.ts';
 import { createMemoryNetwork } from '../memory/index.ts';
+import { createTestMesh } from '../session/test/identities.ts';
 import type { Transport } from '../transport.ts';
 import { transportSuite } from './transport-suite.ts';
 
@@ -19,6 +20,19 @@ const overLibp2p = (listen: string) => async (): Promise<[Transport, Transport]>
 
 transportSuite('libp2p (QUIC)', overLibp2p('/ip4/127.0.0.1/udp/0/quic-v1'));
 transportSuite('libp2p (TCP)', overLibp2p('/ip4/127.0.0.1/tcp/0'));
+
+const inSessions = (listen: string) => async (): Promise<[Transport, Transport]> => {
+	const mesh = createTestMesh();
+	const make = async (name: string) => {
+		const seed = randomBytes(32);
+		const session = mesh.issue(name, peerIdFromSeed(seed));
+		return (await createLibp2pNode({ seed, listen: [listen], session })).transport;
+	};
+	return [await make('a'), await make('b')];
+};
+
+transportSuite('libp2p (QUIC) in sessions', inSessions('/ip4/127.0.0.1/udp/0/quic-v1'));
+transportSuite('libp2p (TCP) in sessions', inSessions('/ip4/127.0.0.1/tcp/0'));
 
 describe('addresses told to others', () => {
 	const told = async (announce: string[]): Promise<readonly string[]> => {
