@@ -1,12 +1,14 @@
-import { chmod, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { expect } from 'chai';
-import { afterEach, beforeEach, describe, it } from 'mocha';
+import { describe, it } from 'mocha';
 import { VERSION } from '../version.ts';
 import { invoke } from './invoke.ts';
 
-const COMMANDS = ['apply', 'get', 'describe', 'logs', 'scale', 'delete', 'owner', 'version'];
+const COMMANDS = ['apply', 'get', 'describe', 'logs', 'scale', 'delete', 'owner', 'mesh', 'inspect', 'version'];
+const GROUPED = [
+	...['create', 'show', 'export'].map((verb) => `owner ${verb}`),
+	...['init', 'show', 'invite', 'enroll', 'revoke', 'rotate-psk', 'publish', 'trust'].map((verb) => `mesh ${verb}`),
+];
 
 describe('the command line', () => {
 	it('explains itself, and every command', async () => {
@@ -18,6 +20,17 @@ describe('the command line', () => {
 			expect(help.code).to.equal(0);
 			expect(help.out).to.contain('Examples:\n').and.contain('Exit codes:\n').and.contain('Usage:\n');
 			expect((await invoke(['help', name])).out).to.equal(help.out);
+		}
+		for (const name of GROUPED) {
+			const [group = '', verb = ''] = name.split(' ');
+			expect((await invoke([group, '--help'])).out).to.contain(`\n  ${verb} `);
+			const help = await invoke([group, verb, '--help']);
+			expect(help.code).to.equal(0);
+			expect(help.out)
+				.to.match(new RegExp(`^beectl ${name}: `))
+				.and.contain('Examples:\n')
+				.and.contain('Usage:\n');
+			expect((await invoke(['help', group, verb])).out).to.equal(help.out);
 		}
 	});
 
@@ -46,7 +59,21 @@ describe('the command line', () => {
 			['scale deploy/x --replicas=0', /use `beectl delete`/],
 			['scale pod/x --replicas=1', /this does not work on a pod, but on deployment or statefulset/],
 			['logs', /name one pod/],
-			['owner sell', /there is no "owner sell"; say create or show/],
+			['owner sell', /there is no "owner sell"; say create, show or export \(see `beectl owner --help`\)\n$/],
+			['owner', /say create, show or export \(see `beectl owner --help`\)/],
+			['owner show me', /unexpected "me" \(see `beectl owner show --help`\)/],
+			['mesh init', /name the mesh with --name NAME/],
+			['mesh init --name Home!', /--name: "Home!" is not of lower-case letters/],
+			['mesh show -o wide', /-o: "wide" is not one of json, yaml/],
+			['mesh enroll', /name the request of a machine/],
+			['mesh enroll a b', /name a folder for several bundles with -o FOLDER\//],
+			['mesh enroll a --days 31', /--days: 31 is more than 30/],
+			['mesh enroll a --label zone', /--label: "zone" is not KEY=VALUE/],
+			['mesh enroll a --join /ip4/192.0.2.7/tcp/1', /--join: .*ends in \/p2p\/<machine ID>/],
+			['mesh enroll /nowhere/a', /\/nowhere\/a: no such file/],
+			['mesh revoke', /name a machine by its name or machine ID/],
+			['mesh trust a --reset', /name a file, or say --reset, not both/],
+			['inspect', /name one file, one CID, or -/],
 		];
 		for (const [args, error] of cases) {
 			const result = await invoke(args === '' ? [] : args.split(' '), { env: { BEEMESH_OWNER: '/nowhere/key' } });
@@ -79,56 +106,5 @@ describe('the command line', () => {
 		const offline = await invoke(['version', '--host', '/nowhere/h.sock']);
 		expect(offline.code).to.equal(0);
 		expect(offline.err).to.match(/^note: no host answers at /);
-	});
-});
-
-describe('the owner key', () => {
-	let folder: string;
-	beforeEach(async () => {
-		folder = await mkdtemp(join(tmpdir(), 'beectl-owner-'));
-	});
-	afterEach(() => rm(folder, { recursive: true }));
-
-	it('is made once, for its owner only, and is never replaced', async () => {
-		const file = join(folder, 'deep', 'owner.key');
-		const made = await invoke(['owner', 'create', '--owner', file]);
-		expect(made.code).to.equal(0);
-		expect((await stat(file)).mode & 0o777).to.equal(0o600);
-		expect((await stat(join(folder, 'deep'))).mode & 0o777).to.equal(0o700);
-		const text = await readFile(file, 'utf8');
-		expect(JSON.parse(text)).to.include({ v: 1, type: 'beemesh-owner' });
-		expect((await invoke(['owner', 'show'], { env: { BEEMESH_OWNER: file } })).out).to.equal(made.out);
-		const again = await invoke(['owner', 'create', '--owner', file]);
-		expect(again.code).to.equal(1);
-		expect(again.err).to.contain('exists already and is left as it is');
-		expect(await readFile(file, 'utf8')).to.equal(text);
-	});
-
-	it('is refused when others can read it', async () => {
-		const file = join(folder, 'owner.key');
-		await invoke(['owner', 'create', '--owner', file]);
-		await chmod(file, 0o640);
-		const { code, err } = await invoke(['owner', 'show', '--owner', file]);
-		expect(code).to.equal(1);
-		expect(err).to.contain(`can be read by others (mode 640); run \`chmod 600 ${file}\``);
-	});
-
-	it('is a file that can be made and read', async () => {
-		const asFolder = await invoke(['owner', 'show', '--owner', folder]);
-		expect(asFolder.code).to.equal(2);
-		expect(asFolder.err).to.equal(`error: ${folder} is not a file; name the owner key with --owner\n`);
-		const file = join(folder, 'owner.key');
-		await invoke(['owner', 'create', '--owner', file]);
-		const below = await invoke(['owner', 'create', '--owner', join(file, 'below')]);
-		expect(below.code).to.equal(1);
-		expect(below.err).to.match(/^error: cannot use the owner key .*below: /);
-	});
-
-	it('is asked for by name when it is missing', async () => {
-		const { code, err } = await invoke(['get', 'pods'], { env: { HOME: folder } });
-		expect(code).to.equal(3);
-		expect(err).to.contain(
-			`there is no owner key at ${folder}/.config/beemesh/owner.key; make one with \`beectl owner create\``,
-		);
 	});
 });
