@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { createBeectl } from './quickstart/beectl.ts';
 import { check } from './quickstart/check.ts';
 import { type Host, type HostSettings, startHost } from './quickstart/hosts.ts';
+import { createMesh } from './quickstart/mesh.ts';
 import { podmanSettings, removePodmanStorage } from './quickstart/podman.ts';
 import { claimRunDir, endEverything, RUN_DIR } from './quickstart/processes.ts';
 import { processSettings } from './quickstart/runtimes.ts';
@@ -74,9 +75,13 @@ async function quickstart(): Promise<void> {
 	step('Building hostd, beectl and the examples');
 	const node = process.execPath;
 	run(node, ['--conditions=source', join(root, 'scripts/build.ts'), '--bundles-only']);
+	const hostd = join(root, 'hostd/dist/bundle/main.mjs');
+	const beectlMain = join(root, 'beectl/dist/bundle/main.mjs');
+
+	step('Making a mesh, and enrolling its machines as they start');
+	const mesh = await createMesh({ node, hostd, beectl: beectlMain }, join(RUN_DIR, 'mesh'));
 	const settings: HostSettings = {
-		node,
-		main: join(root, 'hostd/dist/bundle/main.mjs'),
+		...{ node, mesh, main: hostd },
 		...(values.runtime === 'podman' ? await podmanSettings(root, say) : processSettings(root, node)),
 	};
 
@@ -89,8 +94,8 @@ async function quickstart(): Promise<void> {
 
 	const owner = join(RUN_DIR, 'owner.key');
 	let entry = first;
-	const beectl = createBeectl(node, join(root, 'beectl/dist/bundle/main.mjs'), owner, () => entry.socket);
-	await beectl.read('owner', 'create');
+	const beectl = createBeectl({ node, main: beectlMain, owner, mesh: mesh.file, socket: () => entry.socket });
+	await beectl.read('owner', 'create', '--no-passphrase');
 	await allHostsFound(beectl, hosts.length);
 	await beectl.show('get', 'hosts');
 
@@ -112,12 +117,12 @@ async function quickstart(): Promise<void> {
 	}
 
 	const page = (await beectl.pods()).find((pod) => pod.workload === 'web-frontend')?.endpoints[0]?.address;
-	const run_ = `npx beectl --host ${first.socket} --owner ${owner}`;
+	const run_ = `npx beectl --host ${first.socket} --owner ${owner} --mesh ${mesh.file}`;
 	say(`
 Open  http://${page}
 
 Try, in another terminal:
-  export BEEMESH_HOST=${first.socket} BEEMESH_OWNER=${owner}
+  export BEEMESH_HOST=${first.socket} BEEMESH_OWNER=${owner} BEEMESH_MESH=${mesh.file}
   npx beectl get pods -o wide
   npx beectl logs -f kv-store-0
   npx beectl scale deployment/web-frontend --replicas=3

@@ -27,10 +27,19 @@ export interface Beectl {
 	podList(): Promise<PodList>;
 }
 
-export function createBeectl(node: string, main: string, owner: string, socket: () => string): Beectl {
+export interface BeectlOptions {
+	readonly node: string;
+	readonly main: string;
+	/** Files of the owner's key and of the mesh's root. */
+	readonly owner: string;
+	readonly mesh: string;
+	readonly socket: () => string;
+}
+
+export function createBeectl({ node, main, owner, mesh, socket }: BeectlOptions): Beectl {
 	const run = (args: readonly string[], show: boolean): Promise<string> =>
 		new Promise((resolve, reject) => {
-			const child = spawn(node, [main, '--host', socket(), '--owner', owner, ...args], {
+			const child = spawn(node, [main, '--host', socket(), '--owner', owner, '--mesh', mesh, ...args], {
 				stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
 			});
 			let out = '';

@@ -2,6 +2,7 @@
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { EnrolledMesh } from './mesh.ts';
 import { RUN_DIR, start } from './processes.ts';
 
 export interface Host {
@@ -21,6 +22,7 @@ export interface HostSettings {
 	readonly podmanSocket: string | undefined;
 	/** IP address that hosts listen on and tell to others. */
 	readonly bind: string;
+	readonly mesh: EnrolledMesh;
 }
 
 const START_TIMEOUT_MS = 20_000;
@@ -28,6 +30,7 @@ const START_TIMEOUT_MS = 20_000;
 export async function startHost(name: string, join_: readonly string[], settings: HostSettings): Promise<Host> {
 	const dir = join(RUN_DIR, name);
 	mkdirSync(dir, { recursive: true, mode: 0o700 });
+	const stateDir = join(dir, 'state');
 	const config = join(dir, 'hostd.json');
 	const socket = join(dir, 'run/hostd.sock');
 	const log = join(dir, 'hostd.log');
@@ -35,8 +38,8 @@ export async function startHost(name: string, join_: readonly string[], settings
 		config,
 		JSON.stringify({
 			name,
-			mesh: 'quickstart',
-			stateDir: join(dir, 'state'),
+			bundle: await settings.mesh.enrol(name, stateDir),
+			stateDir,
 			socket,
 			bind: settings.bind,
 			port: 0,

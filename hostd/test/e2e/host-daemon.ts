@@ -4,8 +4,15 @@ import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createMesh, type EnrolledMesh } from '../../../scripts/quickstart/mesh.ts';
 
 const MAIN = join(import.meta.dirname, '../../dist/bundle/main.mjs');
+const BEECTL = join(import.meta.dirname, '../../../beectl/dist/bundle/main.mjs');
+
+/** A mesh for the hosts of one test, its root below this folder. */
+export function createTestMesh(folder: string): Promise<EnrolledMesh> {
+	return createMesh({ node: process.execPath, hostd: MAIN, beectl: BEECTL }, join(folder, 'mesh'));
+}
 const START_MS = 20_000;
 
 export interface DaemonOptions {
@@ -14,7 +21,9 @@ export interface DaemonOptions {
 	readonly folder: string;
 	/** Addresses of hosts to join by. */
 	readonly join: readonly string[];
-	/** The rest of the config file: mesh, bind, runtime, … */
+	/** Enrols it. */
+	readonly mesh: EnrolledMesh;
+	/** The rest of the config file: bind, runtime, … */
 	readonly config: Readonly<Record<string, unknown>>;
 	/** @default a plain process */
 	readonly spawn?: (words: readonly string[], options: SpawnOptions) => ChildProcess;
@@ -39,7 +48,9 @@ export async function startDaemon(options: DaemonOptions): Promise<HostDaemon> {
 	const { name, folder } = options;
 	mkdirSync(folder, { recursive: true, mode: 0o700 });
 	const [socket, config, logFile] = [join(folder, 'run/hostd.sock'), join(folder, 'hostd.json'), join(folder, 'log')];
-	const settings = { name, stateDir: join(folder, 'state'), socket, join: options.join, logFormat: 'json' };
+	const stateDir = join(folder, 'state');
+	const bundle = await options.mesh.enrol(name, stateDir);
+	const settings = { name, bundle, stateDir, socket, join: options.join, logFormat: 'json' };
 	writeFileSync(config, JSON.stringify({ ...settings, ...options.config }));
 	const output = openSync(logFile, 'a', 0o600);
 	const offset = readFileSync(logFile, 'utf8').length;

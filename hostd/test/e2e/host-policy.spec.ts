@@ -16,8 +16,9 @@ import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { type Beectl, createBeectl } from '../../../scripts/quickstart/beectl.ts';
+import type { EnrolledMesh } from '../../../scripts/quickstart/mesh.ts';
 import { command } from './commands.ts';
-import { type HostDaemon, startDaemon } from './host-daemon.ts';
+import { createTestMesh, type HostDaemon, startDaemon } from './host-daemon.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const NOBODY = 65_534;
@@ -48,14 +49,15 @@ describe('end-to-end host policy and local API', function () {
 	const policy = join(folder, 'policy.json');
 	let host: HostDaemon;
 	let beectl: Beectl;
+	let mesh: EnrolledMesh;
 
 	const start = (name: string): Promise<HostDaemon> =>
 		startDaemon({
-			name,
+			...{ name, mesh },
 			folder: join(folder, name),
 			join: [],
 			config: {
-				...{ mesh: 'policy', bind: '127.0.0.1', port: 0, runtime: 'process', policy },
+				...{ bind: '127.0.0.1', port: 0, runtime: 'process', policy },
 				images: { idle: { command: ['/bin/sh', '-c', 'while :; do sleep 1; done'] } },
 			},
 		});
@@ -67,11 +69,15 @@ describe('end-to-end host policy and local API', function () {
 
 	before(async () => {
 		await command(process.execPath, join(ROOT, 'scripts/build.ts'), '--bundles-only');
+		mesh = await createTestMesh(folder);
 		const key = join(folder, 'owner.key');
-		beectl = createBeectl(process.execPath, join(ROOT, 'beectl/bin/beectl.js'), key, () => host.socket);
+		beectl = createBeectl({
+			...{ node: process.execPath, main: join(ROOT, 'beectl/bin/beectl.js') },
+			...{ owner: key, mesh: mesh.file, socket: () => host.socket },
+		});
 		writeFileSync(policy, JSON.stringify({ default: { hostNetwork: true } }), { mode: 0o600 });
 		host = await start('a');
-		await beectl.read('owner', 'create');
+		await beectl.read('owner', 'create', '--no-passphrase');
 	});
 	after(async () => {
 		await host?.stop();

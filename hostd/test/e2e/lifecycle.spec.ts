@@ -9,9 +9,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { type Beectl, createBeectl, type Pod } from '../../../scripts/quickstart/beectl.ts';
+import type { EnrolledMesh } from '../../../scripts/quickstart/mesh.ts';
 import { processSettings } from '../../../scripts/quickstart/runtimes.ts';
 import { command, findProcesses } from './commands.ts';
-import { type HostDaemon, startDaemon } from './host-daemon.ts';
+import { createTestMesh, type HostDaemon, startDaemon } from './host-daemon.ts';
 import { Writer } from './writer.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
@@ -24,16 +25,17 @@ describe('end-to-end life of a workload', function () {
 	const folder = mkdtempSync(join(tmpdir(), 'bm-life-'));
 	const daemons: HostDaemon[] = [];
 	let beectl: Beectl;
+	let mesh: EnrolledMesh;
 	let writer: Writer;
 	let endpoints: readonly string[] = [];
 
 	const start = (name: string, peer?: string): Promise<HostDaemon> =>
 		startDaemon({
-			name,
+			...{ name, mesh },
 			folder: join(folder, name),
 			join: peer === undefined ? [] : [peer],
 			config: {
-				...{ mesh: 'lifecycle', bind: '127.0.0.1', port: 0, runtime: 'process' },
+				...{ bind: '127.0.0.1', port: 0, runtime: 'process' },
 				images: processSettings(ROOT, process.execPath).images,
 			},
 		});
@@ -65,11 +67,15 @@ describe('end-to-end life of a workload', function () {
 
 	before(async () => {
 		await command(process.execPath, join(ROOT, 'scripts/build.ts'), '--bundles-only');
+		mesh = await createTestMesh(folder);
 		daemons.push(await start('a'));
 		for (const name of ['b', 'c']) daemons.push(await start(name, first().address));
 		const owner = join(folder, 'owner.key');
-		beectl = createBeectl(process.execPath, join(ROOT, 'beectl/bin/beectl.js'), owner, () => first().socket);
-		await beectl.read('owner', 'create');
+		beectl = createBeectl({
+			...{ node: process.execPath, main: join(ROOT, 'beectl/bin/beectl.js') },
+			...{ owner: owner, mesh: mesh.file, socket: () => first().socket },
+		});
+		await beectl.read('owner', 'create', '--no-passphrase');
 		const files = ['kv-store', 'web-frontend'].flatMap((name) => ['-f', join(ROOT, `examples/${name}/${name}.yaml`)]);
 		await beectl.read('apply', ...files, '--wait');
 		await converged('kv-store', 3);

@@ -8,8 +8,9 @@ import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { buildImages } from '../../../scripts/images.ts';
 import { type Beectl, createBeectl, type Pod } from '../../../scripts/quickstart/beectl.ts';
+import type { EnrolledMesh } from '../../../scripts/quickstart/mesh.ts';
 import { command, e2eMissing, skipLoudly } from './commands.ts';
-import { type HostDaemon, startDaemon } from './host-daemon.ts';
+import { createTestMesh, type HostDaemon, startDaemon } from './host-daemon.ts';
 import { createImageStore, type ImageStore } from './image-store.ts';
 import { createNetwork, type NetworkHost, type TestNetwork } from './netns.ts';
 import { Writer } from './writer.ts';
@@ -35,6 +36,7 @@ describe('end-to-end mesh of hosts with Podman', function () {
 	let images: ImageStore;
 	let network: TestNetwork;
 	let beectl: Beectl;
+	let mesh: EnrolledMesh;
 	let entry: HostDaemon;
 	let writer: Writer;
 	const daemons: HostDaemon[] = [];
@@ -46,13 +48,17 @@ describe('end-to-end mesh of hosts with Podman', function () {
 		images = await createImageStore((podmanArgs) => buildImages({ podmanArgs }));
 		network = await createNetwork({ hosts: HOSTS, imageStore: images.root });
 		await Promise.all(network.hosts.map(({ podman }) => podman.start()));
+		mesh = await createTestMesh(network.folder);
 		for (const host of network.hosts) {
 			daemons.push(await start(host, daemons[0]?.address));
 		}
 		entry = daemons[0] as HostDaemon;
 		const owner = join(network.folder, 'owner.key');
-		beectl = createBeectl(process.execPath, join(ROOT, 'beectl/bin/beectl.js'), owner, () => entry.socket);
-		await beectl.read('owner', 'create');
+		beectl = createBeectl({
+			...{ node: process.execPath, main: join(ROOT, 'beectl/bin/beectl.js') },
+			...{ owner: owner, mesh: mesh.file, socket: () => entry.socket },
+		});
+		await beectl.read('owner', 'create', '--no-passphrase');
 	});
 	after(async function () {
 		await writer?.stop();
@@ -66,10 +72,11 @@ describe('end-to-end mesh of hosts with Podman', function () {
 	const start = (host: NetworkHost, peer: string | undefined): Promise<HostDaemon> =>
 		startDaemon({
 			name: host.name,
+			mesh,
 			folder: join(host.folder, 'hostd'),
 			join: peer === undefined ? [] : [peer],
 			config: {
-				...{ mesh: network.id, bind: host.address, port: 7000 },
+				...{ bind: host.address, port: 7000 },
 				...{ runtime: 'podman', podmanSocket: host.podman.socket },
 			},
 			spawn: (words, options) => network.spawn(host, words, options),
