@@ -85,19 +85,19 @@ function inspectCredential(
 		mesh === undefined
 			? unknownMesh(certificate.body.mesh)
 			: verdictOf(() => openMachineCredential(credential, mesh, nowMs), `by the mesh "${mesh.body.name}", now`);
-	const byEnroller =
-		delegation === undefined || mesh === undefined
+	const certifier = delegation?.body.sigKey ?? mesh?.body.rootKey;
+	const whose =
+		delegation === undefined ? `the root key of the mesh "${mesh?.body.name}"` : 'the enroller of the delegation below';
+	const verdict =
+		mesh === undefined || certifier === undefined
 			? undefined
-			: verdictOf(
-					() => openRecord('machine-cert', cert, [delegation.body.sigKey]),
-					'the enroller of the delegation below',
-				);
+			: verdictOf(() => openRecord('machine-cert', cert, [certifier]), whose);
 	return {
 		headline: `Credential of machine ${certificate.body.machineId}`,
 		facts: [['Accepted', `${ACCEPTED[isAccepted.state]} (${isAccepted.why})`]],
 		data: { type: 'machine-credential', accepted: isAccepted },
 		parts: [
-			findingOf(certificate, meshes, nowMs, byEnroller),
+			findingOf(certificate, meshes, nowMs, verdict),
 			...(delegation === undefined ? [] : [findingOf(delegation, meshes, nowMs)]),
 		],
 	};

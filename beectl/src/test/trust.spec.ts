@@ -1,0 +1,142 @@
+import { readFile, stat } from 'node:fs/promises';
+import { certifyMachine, createKeyPair, createMesh, createNodeKeys, encodeInvite } from '@beemesh/sdk/identity';
+import type { MachineId } from '@beemesh/sdk/wire';
+import { expect } from 'chai';
+import { afterEach, beforeEach, describe, it } from 'mocha';
+import { openMeshFile } from '../mesh/mesh-file.ts';
+import { passphrasesFrom } from '../secrets/passphrase.ts';
+import { createHome, type Home } from './folder.ts';
+import { type ScriptedHost, startScriptedHost } from './scripted-host.ts';
+
+const WEB = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: main, image: "example/web:1"}]}
+`;
+
+describe('the mesh that beectl talks to', () => {
+	let home: Home;
+	let host: ScriptedHost;
+	const apply = (name: string, env: Record<string, string> = {}) =>
+		home.beectl('apply -f -', { stdin: WEB.replace('name: web', `name: ${name}`), env });
+
+	beforeEach(async () => {
+		home = await createHome();
+		host = await startScriptedHost(home.at('no.sock'));
+		await home.beectl('owner create --no-passphrase');
+	});
+	afterEach(async () => {
+		await host[Symbol.asyncDispose]();
+		await home[Symbol.asyncDispose]();
+	});
+	const meetAnother = async (): Promise<void> => {
+		await host[Symbol.asyncDispose]();
+		host = await startScriptedHost(home.at('no.sock'));
+	};
+
+	it('is remembered at first contact, said once, and no other is accepted', async () => {
+		const first = await apply('a');
+		expect(first.code, first.err).to.equal(0);
+		expect(first.err).to.contain(`note: first contact with the mesh "test" (${host.mesh.cid})`);
+		const file = home.at('.config/beemesh/known-mesh');
+		expect((await stat(file)).mode & 0o777).to.equal(0o600);
+		expect((await apply('b')).err).not.to.contain('first contact');
+		expect((await home.beectl('mesh trust')).out).to.equal(`${host.mesh.cid} test\n`);
+		const met = host.mesh.cid;
+		await meetAnother();
+		const { code, err } = await apply('c');
+		expect(code).to.equal(1);
+		expect(err).to.contain('is of another mesh than the one known here; nothing was sent to it');
+		expect(err)
+			.to.contain(`it shows   "test" (${host.mesh.cid})`)
+			.and.contain(`known is   "test" (${met}), from ${file}`);
+		expect(err).to.contain('`beectl mesh trust FILE`').and.contain('`beectl mesh trust --reset`');
+		expect(host.placements).to.deep.equal([]);
+	});
+
+	it('changes when its user says so: by an invitation, or at the next contact', async () => {
+		await apply('a');
+		await meetAnother();
+		const invite = await home.write('invite', encodeInvite({ mesh: host.mesh, join: [] }));
+		const trusted = await home.beectl(`mesh trust ${invite}`);
+		expect(trusted.out).to.equal(`${host.mesh.cid} test\n`);
+		expect((await apply('b')).code).to.equal(0);
+		await meetAnother();
+		expect((await home.beectl('mesh trust --reset')).code).to.equal(0);
+		expect((await home.beectl('mesh trust')).err).to.contain('no mesh is known yet');
+		expect((await apply('c')).err).to.contain('first contact');
+	});
+
+	it('can be named for one command, by invitation or genesis, and is then not remembered', async () => {
+		const invite = await home.write('invite', encodeInvite({ mesh: host.mesh, join: [] }));
+		const genesis = await home.write('genesis', host.mesh.envelope);
+		for (const [i, file] of [invite, genesis].entries()) {
+			const { code, err } = await apply(`a${i}`, { BEEMESH_GENESIS: file });
+			expect(code, err).to.equal(0);
+			expect(err).not.to.contain('first contact');
+		}
+		const root = createKeyPair();
+		const other = await home.write('other', encodeInvite({ mesh: createMesh('other', root, 1), join: [] }));
+		const refused = await apply('b', { BEEMESH_GENESIS: other });
+		expect(refused.code).to.equal(1);
+		expect(refused.err).to.contain('name its invitation with --mesh-genesis');
+		expect(await stat(home.at('.config/beemesh/known-mesh')).catch(() => undefined)).to.equal(undefined);
+		expect((await apply('c', { BEEMESH_GENESIS: home.at('nowhere') })).code).to.equal(2);
+		const nonsense = await home.write('nonsense', 'hello');
+		expect((await apply('c', { BEEMESH_GENESIS: nonsense })).err).to.contain('is neither an invitation');
+	});
+
+	it('is, without asking, the one that was made here', async () => {
+		await home.beectl('mesh init --name home --no-passphrase');
+		const { root, mesh } = await openMeshFile(
+			home.at('.config/beemesh/mesh.json'),
+			passphrasesFrom(undefined, undefined),
+		);
+		expect((await apply('a')).err).to.contain('known is   "home"');
+		await host[Symbol.asyncDispose]();
+		host = await startScriptedHost(home.at('no.sock'), 'bee-1', root, mesh);
+		const { code, err } = await apply('b');
+		expect(code, err).to.equal(0);
+		expect(err).not.to.contain('first contact');
+	});
+
+	it('is not believed to be what a host shows without a certificate under it', async () => {
+		const theirs = createMesh('theirs', createKeyPair(), Date.now());
+		host.mesh = theirs;
+		const { code, err } = await apply('a');
+		expect(code).to.equal(1);
+		expect(err).to.contain('the machine certificate is of another mesh');
+		expect((await home.beectl('mesh trust')).out).to.equal('');
+	});
+
+	it('vouches for the machines whose replicas are admitted', async () => {
+		await apply('a');
+		const root = createKeyPair();
+		const stray = createNodeKeys();
+		const certified = {
+			machineId: stray.peer.peerId as MachineId,
+			sigKey: stray.signer.publicKey,
+			kemKey: stray.kem.publicKey,
+		};
+		const mesh = createMesh('test', root, Date.now());
+		const { credential } = host;
+		// Shown at first contact as before; sent with the replica's request, it is of another mesh.
+		let asked = 0;
+		Object.defineProperty(host, 'credential', {
+			get: () =>
+				asked++ === 0
+					? credential
+					: certifyMachine({ mesh: mesh.cid, ...certified, caps: [], labels: {}, serial: 1, nbf: Date.now() }, root),
+		});
+		const before = host.admissions.length;
+		const { err } = await home.beectl('apply -f - --timeout 300ms', { stdin: WEB.replace('name: web', 'name: b') });
+		expect(err).to.contain('slot 0 not admitted: the machine certificate is of another mesh');
+		expect(host.admissions).to.have.length(before);
+		expect(await readFile(home.at('.config/beemesh/known-mesh'), 'utf8')).to.contain('BEEMESH INVITE');
+	});
+});
