@@ -8,6 +8,7 @@ import {
 	MachineTrust,
 	type MeshBundle,
 	type NodeKeys,
+	type OpenedMachine,
 	openMesh,
 	requireNamed,
 	sameBytes,
@@ -27,14 +28,14 @@ export class Membership {
 	readonly trust: MachineTrust;
 	readonly #listeners = new Set<() => void>();
 	#bundle: MeshBundle;
-	#cert: MachineCert;
+	#machine: OpenedMachine;
 
 	/** Verifies the bundle as a whole. Throws `unauthorized` when it is another machine's, or does not hold now. */
 	constructor(keys: NodeKeys, bundle: MeshBundle, nowMs: number) {
 		this.keys = keys;
 		this.trust = new MachineTrust(openMesh(bundle.genesis), bundle.epoch);
 		this.#bundle = bundle;
-		this.#cert = this.#ours(bundle.credential, nowMs);
+		this.#machine = this.#ours(bundle.credential, nowMs);
 	}
 
 	get machineId(): MachineId {
@@ -47,7 +48,11 @@ export class Membership {
 
 	/** Our own certificate, verified. */
 	get cert(): MachineCert {
-		return this.#cert;
+		return this.#machine.cert;
+	}
+
+	get certCid(): RecordCid {
+		return this.#machine.cid;
 	}
 
 	get credential(): Uint8Array {
@@ -72,7 +77,7 @@ export class Membership {
 
 	/** Takes a renewal of our own certificate. */
 	renewed(credential: Uint8Array, nowMs: number): void {
-		this.#cert = this.#ours(credential, nowMs);
+		this.#machine = this.#ours(credential, nowMs);
 		this.#set({ credential });
 	}
 
@@ -104,10 +109,10 @@ export class Membership {
 		this.offerKeyring(parsed.output);
 	}
 
-	#ours(credential: Uint8Array, nowMs: number): MachineCert {
-		const { cert } = this.trust.learn(credential, nowMs);
-		requireNamed(cert, this.keys);
-		return cert;
+	#ours(credential: Uint8Array, nowMs: number): OpenedMachine {
+		const machine = this.trust.learn(credential, nowMs);
+		requireNamed(machine.cert, this.keys);
+		return machine;
 	}
 
 	#set(change: Partial<MeshBundle>): void {

@@ -10,4 +10,5 @@ export {
 } from './directory.ts';
 export type { NetworkEnd, NetworkOptions, OpenNetwork, WorkloadDht } from './network.ts';
 export { PeerApi } from './peer-api.ts';
+export { ReplicaSession } from './session-identity.ts';
 export { type MemberEvent, WorkloadView } from './view.ts';

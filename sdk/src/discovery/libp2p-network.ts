@@ -19,9 +19,10 @@ const PROVIDE_VALIDITY_S = 60;
 const PROVIDE_EVERY_MS = 20_000;
 
 export const openLibp2pNetwork: OpenNetwork = async (options) => {
-	const { seed, listen, announce, wid } = options;
+	const { seed, listen, announce, wid, session } = options;
 	const { node, transport } = await createLibp2pNode({
 		seed,
+		session,
 		listen,
 		announce,
 		agentVersion: 'beemesh-replica',

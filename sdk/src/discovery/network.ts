@@ -1,6 +1,7 @@
 /** How a replica gets onto the network: a transport of its own key, and its workload's DHT where there is one. */
+import type { SessionIdentity } from '../streams/session/index.ts';
 import type { Transport } from '../streams/transport.ts';
-import type { WorkloadId } from '../wire/index.ts';
+import type { ReplicaCert, WorkloadId } from '../wire/index.ts';
 import type { Advertisement } from './advertisement.ts';
 
 export interface NetworkOptions {
@@ -9,6 +10,8 @@ export interface NetworkOptions {
 	readonly listen: readonly string[];
 	readonly announce: readonly string[];
 	readonly wid: WorkloadId;
+	/** Who we are in every connection, and whom we let in. */
+	readonly session: SessionIdentity<ReplicaCert>;
 	/** Checks what others put into the DHT. Throws on what proves nothing. */
 	readonly read: (bytes: Uint8Array) => Advertisement;
 }

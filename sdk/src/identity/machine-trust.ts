@@ -12,6 +12,7 @@ export class MachineTrust {
 	#epoch: OpenedRecord<'mesh-epoch'>;
 	#revoked: ReadonlySet<MachineId>;
 	readonly #machines = new Map<MachineId, OpenedMachine>();
+	readonly #byCid = new Map<string, MachineId>();
 	readonly #listeners = new Set<(epoch: OpenedRecord<'mesh-epoch'>) => void>();
 
 	constructor(mesh: OpenedMesh, epoch: Uint8Array) {
@@ -42,7 +43,7 @@ export class MachineTrust {
 		}
 		this.#epoch = epoch;
 		this.#revoked = new Set(epoch.body.revoked);
-		for (const machineId of this.#revoked) this.#machines.delete(machineId);
+		for (const machineId of this.#revoked) this.#forget(machineId);
 		for (const listener of [...this.#listeners]) listener(epoch);
 		return true;
 	}
@@ -53,14 +54,14 @@ export class MachineTrust {
 		const { machineId } = machine;
 		if (this.#revoked.has(machineId)) throw revoked(machineId);
 		const known = this.#machines.get(machineId);
-		this.#machines.delete(machineId);
+		this.#forget(machineId);
 		// An older certificate of the same machine, still valid, does not replace its renewal.
-		this.#machines.set(machineId, known !== undefined && known.cert.exp > machine.cert.exp ? known : machine);
+		const newest = known !== undefined && known.cert.exp > machine.cert.exp ? known : machine;
+		this.#machines.set(machineId, newest);
+		this.#byCid.set(newest.cid, machineId);
 		if (this.#machines.size > MACHINES_MAX) {
-			for (const oldest of this.#machines.keys()) {
-				this.#machines.delete(oldest);
-				break;
-			}
+			const [oldest] = this.#machines.keys();
+			if (oldest !== undefined) this.#forget(oldest);
 		}
 		return machine;
 	}
@@ -69,6 +70,13 @@ export class MachineTrust {
 	machine(machineId: MachineId, nowMs: number): OpenedMachine | undefined {
 		const found = this.#machines.get(machineId);
 		return found !== undefined && nowMs <= found.cert.exp ? found : undefined;
+	}
+
+	/** A machine by the CID of its newest certificate. */
+	byCid(cid: string): OpenedMachine | undefined {
+		const machineId = this.#byCid.get(cid);
+		const found = machineId === undefined ? undefined : this.#machines.get(machineId);
+		return found?.cid === cid ? found : undefined;
 	}
 
 	isRevoked(machineId: MachineId): boolean {
@@ -90,6 +98,12 @@ export class MachineTrust {
 		const claimed = peekRecord('award', envelope);
 		requireFresh('the award', claimed.body, nowMs);
 		return claimed.verify([this.#keyOf(claimed.body.requester, nowMs)]);
+	}
+
+	#forget(machineId: MachineId): void {
+		const known = this.#machines.get(machineId);
+		if (known !== undefined) this.#byCid.delete(known.cid);
+		this.#machines.delete(machineId);
 	}
 
 	#keyOf(machineId: MachineId, nowMs: number): Uint8Array {

@@ -2,7 +2,13 @@
  * Joining: the host says which slot this is, the replica makes its key, whoever awarded the slot certifies it, and the
  * members admitted before are dialed. Resolves when this replica can serve and be found.
  */
-import { createAdvertisementReader, Directory, type OpenNetwork, type PeerPrincipal } from '../discovery/index.ts';
+import {
+	createAdvertisementReader,
+	Directory,
+	type OpenNetwork,
+	type PeerPrincipal,
+	ReplicaSession,
+} from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
 import { certify, createNodeKeys, openCredential, requestAdmission } from '../identity/index.ts';
 import type { Admission, MemberHint } from '../replicas/placement-api.ts';
@@ -51,11 +57,13 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 	const replicaId = keys.peer.peerId as ReplicaId;
 	const read = createAdvertisementReader();
 	const { listen, announce } = context;
+	const session = new ReplicaSession({ owner, psk: bundle.psk, sign: (message) => keys.signer.sign(message) });
 	const network = await openNetwork({
 		seed: keys.peer.seed,
 		listen,
 		announce,
 		wid,
+		session,
 		read: (bytes) => read(bytes, Date.now()),
 	});
 	let workplane: LiveWorkplane | undefined;
@@ -74,6 +82,7 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 		const credential = { cert: admitted.cert, grant: bundle.grant };
 		const { cert } = openCredential(credential, Date.now());
 		requireOurs(cert, csr);
+		session.admitted(credential);
 		const zone = options.locality?.zone ?? context.zone;
 		const directory = new Directory({
 			...{ cert, credential, owner, addresses, log },

@@ -6,6 +6,7 @@ import type { PresenceSource } from '../announcer.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Membership } from '../membership.ts';
 import { createNode, type MeshNode } from '../node.ts';
+import { machineSessionIdentity } from '../session-identity.ts';
 import { createDht, dhtService } from './dht.ts';
 import { createGossip, gossipService } from './gossip.ts';
 
@@ -30,7 +31,9 @@ export interface MeshOptions {
 /** Listens and starts joining; does not wait for others, for there may be none. */
 export async function createMeshNode(options: MeshOptions): Promise<MeshNode> {
 	const { membership, listen, announce, clock = systemClock, random = Math.random, ...rest } = options;
-	const { node, transport } = await createLibp2pNode({
+	const session = machineSessionIdentity(membership, clock);
+	const { node, transport, sessions } = await createLibp2pNode({
+		session,
 		seed: membership.keys.peer.seed,
 		listen,
 		...(announce === undefined ? {} : { announce }),
@@ -38,6 +41,7 @@ export async function createMeshNode(options: MeshOptions): Promise<MeshNode> {
 		agentVersion: 'beemesh-hostd',
 	});
 	try {
+		membership.trust.onEpoch(() => void sessions?.recheck());
 		return createNode({
 			...rest,
 			membership,

@@ -110,7 +110,7 @@ describe('mesh on QUIC', function () {
 			() => undefined,
 			(error: Error) => error,
 		);
-		expect(refused?.message).to.match(/another mesh/);
+		expect(refused?.message).to.match(/refused us: other mesh or plane/);
 		expect(one.node.hosts()).to.have.length(1);
 	});
 
