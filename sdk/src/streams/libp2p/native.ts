@@ -11,6 +11,8 @@ export interface NativeStream {
 }
 
 export interface NativeConnection {
+	/** Why it is over, where that is known: the addon knows no reasons, what we put on it does. */
+	readonly error?: Error | undefined;
 	inboundStream(): Promise<NativeStream>;
 	outboundStream(): Promise<NativeStream>;
 }

@@ -51,18 +51,21 @@ class QuicMuxer extends AbstractStreamMuxer<QuicStream> {
 	#wrap(native: NativeStream, direction: Stream['direction']): QuicStream {
 		const id = native.id();
 		const log = this.log.newScope(`${direction}:${id}`);
-		return new QuicStream({ id, direction, log, maxReadBufferLength: Number.POSITIVE_INFINITY }, native);
+		const init = { id, direction, log, maxReadBufferLength: Number.POSITIVE_INFINITY };
+		return new QuicStream(init, native, () => this.#native.error);
 	}
 }
 
 class QuicStream extends AbstractStream {
 	readonly #native: NativeStream;
+	readonly #connectionError: () => Error | undefined;
 	#isPaused = false;
 	#resume: (() => void) | undefined;
 
-	constructor(init: AbstractStreamInit, native: NativeStream) {
+	constructor(init: AbstractStreamInit, native: NativeStream, connectionError: () => Error | undefined) {
 		super(init);
 		this.#native = native;
+		this.#connectionError = connectionError;
 		this.addEventListener('close', () => this.#wake());
 		void this.#read();
 	}
@@ -93,7 +96,9 @@ class QuicStream extends AbstractStream {
 	/** A connection that goes away under a stream has not ended it: the reader must not take this for the end. */
 	override onTransportClosed(error?: Error): void {
 		const isCutOff = error === undefined && this.remoteWriteStatus !== 'closed';
-		super.onTransportClosed(isCutOff ? new MeshError('unavailable', 'the connection was lost') : error);
+		super.onTransportClosed(
+			isCutOff ? (this.#connectionError() ?? new MeshError('unavailable', 'the connection was lost')) : error,
+		);
 	}
 
 	sendPause(): void {

@@ -17,7 +17,7 @@ import {
 	type Sessions,
 } from '../session/index.ts';
 import { addressOf } from './address.ts';
-import { type NativeConnection, type NativeStream, READ_BYTES } from './native.ts';
+import { type NativeStream, READ_BYTES } from './native.ts';
 import type { QuicLayer } from './quic.ts';
 
 export const QUIC_SESSION = '/beemesh/session/quic/1';
@@ -30,6 +30,9 @@ export function secureQuic<P>(sessions: Sessions<P>): QuicLayer {
 		runBase(session, base, rest);
 		tie(session, connection);
 		return {
+			get error() {
+				return session.error;
+			},
 			inboundStream: async () => SecureNativeStream.inbound(await native.inboundStream(), session),
 			outboundStream: async () => SecureNativeStream.outbound(await native.outboundStream(), session),
 		};

@@ -78,7 +78,9 @@ export function loudYamux(): (components: unknown) => StreamMuxerFactory {
 			protocol: factory.protocol,
 			createStreamMuxer: (connection) => {
 				// Before the muxer's own listener, which takes every close for an orderly one.
-				connection.addEventListener('close', ({ error }) => muxer.abort(error ?? cutOff()));
+				connection.addEventListener('close', ({ error }) => {
+					for (const stream of [...muxer.streams]) stream.abort(error ?? cutOff());
+				});
 				const muxer = factory.createStreamMuxer(connection);
 				return muxer;
 			},

@@ -40,6 +40,8 @@ export interface HandshakeResult<P> {
 	readonly rest: Uint8Array;
 }
 
+/** How every message begins: "BMS". */
+const MAGIC = [0x42, 0x4d, 0x53] as const;
 const LINGER_MS = 500;
 const LINGER_READS = 64;
 
@@ -156,6 +158,10 @@ class FrameReader {
 		const length = high * 256 + low;
 		if (length > MESSAGE_BYTES_MAX) {
 			throw new MeshError('unauthorized', `BMS/1: a handshake message of ${length} bytes is refused`);
+		}
+		// Somebody who speaks something else is not waited for.
+		if (!MAGIC.every((byte, i) => (this.#buffer[i + 2] ?? byte) === byte)) {
+			throw new MeshError('unauthorized', 'BMS/1: the other side speaks no session protocol; it is not of a mesh');
 		}
 		if (this.#buffer.byteLength < length + 2) return undefined;
 		const frame = this.#buffer.subarray(2, length + 2);
