@@ -5,7 +5,7 @@
 import { createPrivateKey, createPublicKey, randomBytes, sign, verify } from 'node:crypto';
 import { base58btc } from 'multiformats/bases/base58';
 import { MeshError } from '../errors.ts';
-import type { PeerId } from '../wire/index.ts';
+import { KEY_BYTES, type PeerId } from '../wire/index.ts';
 
 // DER prefixes of an Ed25519 key (RFC 8410).
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
@@ -44,7 +44,9 @@ export function createPeerKey(seed: Uint8Array = randomBytes(32)): PeerKey {
 /** Whether the holder of this peer ID's key wants these keys certified. False for a peer ID of another kind of key. */
 export function verifyPeerProof(peerId: PeerId, keys: CertifiedKeys, proof: Uint8Array): boolean {
 	const raw = rawKeyOf(peerId);
-	if (raw === undefined) return false;
+	// Both keys are signed in a row: their lengths say where one ends.
+	const areKeys = keys.sigKey.byteLength === KEY_BYTES.publicKey && keys.kemKey.byteLength === KEY_BYTES.kemPublicKey;
+	if (raw === undefined || !areKeys) return false;
 	const key = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, raw]), format: 'der', type: 'spki' });
 	return verify(null, proved(keys), key, proof);
 }

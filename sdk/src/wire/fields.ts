@@ -5,8 +5,8 @@ import { SLOTS_MAX } from './ids.ts';
 import { KEY_BYTES, LIMITS } from './limits.ts';
 
 export const safeInt = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-/** Milliseconds since the epoch. */
-export const timeMs = safeInt;
+/** Milliseconds since the epoch; no later than the last date that there is (ECMA-262, time values). */
+export const timeMs = v.pipe(safeInt, v.maxValue(8_640_000_000_000_000));
 
 /** Peer ID of an Ed25519 key, base58btc: no other kind of key is known here. */
 const PEER_ID = /^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/;

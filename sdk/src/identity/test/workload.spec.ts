@@ -1,0 +1,142 @@
+import { expect } from 'chai';
+import { describe, it } from 'mocha';
+import * as v from 'valibot';
+import { type Csr, type MachineId, peerIdSchema } from '../../wire/index.ts';
+import { createKeyPair, ownerIdOf } from '../keys.ts';
+import { createNodeKeys, openMachineCredential } from '../machine.ts';
+import { openRecord, signRecord } from '../records.ts';
+import { createUlid } from '../ulid.ts';
+import {
+	certify,
+	openAdmission,
+	openBundle,
+	openCharter,
+	openCredential,
+	openCsr,
+	openTender,
+	requestAdmission,
+	signTender,
+} from '../workload.ts';
+import { createTestMesh, createWorkload, HOUR_MS, MANIFEST, NOW_MS, refused } from './fixtures.ts';
+
+describe('a workload’s chain of trust', () => {
+	it('holds from genesis to manifest', () => {
+		const { bundle, wid } = createWorkload();
+		const opened = openBundle(bundle, NOW_MS);
+		expect(opened.wid).to.equal(wid);
+		expect(opened.manifest).to.deep.equal(MANIFEST);
+	});
+
+	it('is the same workload for the same owner and name, another for another owner', () => {
+		const owner = createKeyPair();
+		expect(createWorkload(owner).wid).to.equal(createWorkload(owner).wid);
+		expect(createWorkload().wid).not.to.equal(createWorkload(owner).wid);
+	});
+
+	it('breaks with parts of another owner, another manifest, or another tender key', () => {
+		const [mine, other] = [createWorkload(), createWorkload()];
+		refused('unauthorized', () => openBundle({ ...mine.bundle, charter: other.bundle.charter }, NOW_MS));
+		refused('unauthorized', () => openBundle({ ...mine.bundle, grant: other.bundle.grant }, NOW_MS));
+		refused('unauthorized', () => openBundle({ ...mine.bundle, tenderSecret: other.bundle.tenderSecret }, NOW_MS));
+		refused('unauthorized', () => openBundle({ ...mine.bundle, manifest: new Uint8Array([0xa0]) }, NOW_MS));
+	});
+
+	it('ends when the charter ends, and does not rename', () => {
+		const { bundle, wid, owner } = createWorkload();
+		refused('unauthorized', () => openCharter(bundle.charter, wid, owner.publicKey, NOW_MS + HOUR_MS + 1));
+		const renamed = createWorkload(owner, { name: 'elsewhere' });
+		refused('unauthorized', () => openCharter(renamed.bundle.charter, wid, owner.publicKey, NOW_MS));
+	});
+
+	it('lets only the granted key tender', () => {
+		const { bundle, wid, tenderKey } = createWorkload();
+		const tender = {
+			tenderId: createUlid(NOW_MS),
+			wid,
+			grant: bundle.grant,
+			slots: [{ slot: 0, gen: 1 }],
+			manifestCid: openBundle(bundle, NOW_MS).charter.body.manifestCid,
+			requirements: {
+				resources: { cpuMillis: 0, memoryBytes: 0, diskBytes: 0 },
+				nodeSelector: {},
+				hostPorts: [],
+				images: [],
+			},
+			priority: 0,
+			avoid: { hard: [], soft: [] },
+			requester: createNodeKeys().peer.peerId as MachineId,
+			requesterAddresses: [],
+			ts: NOW_MS,
+			exp: NOW_MS + 10_000,
+		};
+		const nonce = new Uint8Array(16);
+		expect(openTender(signTender(tender, nonce, tenderKey), NOW_MS).tender.body.wid).to.equal(wid);
+		refused('unauthorized', () => openTender(signTender(tender, nonce, createKeyPair()), NOW_MS));
+		refused('unauthorized', () => openTender(signTender(tender, nonce, tenderKey), NOW_MS + 30_001));
+		const grant = createWorkload().bundle.grant;
+		refused('unauthorized', () => openTender(signTender({ ...tender, grant }, nonce, tenderKey), NOW_MS));
+	});
+});
+
+describe('admission', () => {
+	const { bundle, wid, tenderKey, charter, owner } = createWorkload();
+	const { mesh, credentialOf } = createTestMesh();
+	const [replica, bee, wasp] = [createNodeKeys(), createNodeKeys(), createNodeKeys()];
+	const machine = openMachineCredential(credentialOf(bee), mesh, NOW_MS);
+	const awardId = createUlid(NOW_MS);
+	const at = { wid, slot: 1, gen: 2, incarnation: 0, awardId, addresses: [], ts: NOW_MS };
+	const { csr, envelope } = requestAdmission(replica, at);
+	const statementOf = (signer = bee, csrEnvelope = envelope, machineId = machine.machineId) =>
+		signRecord(
+			'host-statement',
+			{ awardId, csrCid: openCsr(csrEnvelope).cid, manifestCid: charter.manifestCid, machineId, ts: NOW_MS },
+			signer.signer,
+		);
+
+	it('takes a request that its replica and its machine signed', () => {
+		const opened = openAdmission(envelope, statementOf(), machine);
+		expect(opened.csr.body).to.deep.equal(csr);
+		expect(opened.statement.body.machineId).to.equal(machine.machineId);
+		expect(v.is(peerIdSchema, csr.replicaId)).to.equal(true);
+	});
+
+	it('refuses a statement by another machine, about another machine, or about another request', () => {
+		refused('unauthorized', () => openAdmission(envelope, statementOf(wasp), machine));
+		refused('unauthorized', () =>
+			openAdmission(envelope, statementOf(bee, envelope, wasp.peer.peerId as MachineId), machine),
+		);
+		const other = requestAdmission(replica, { ...at, slot: 0 }).envelope;
+		refused('unauthorized', () => openAdmission(envelope, statementOf(bee, other), machine));
+	});
+
+	it('refuses a request for keys that are not its sender’s, all three of them', () => {
+		const mallory = createNodeKeys();
+		const forged: readonly Csr[] = [
+			{ ...csr, sigKey: mallory.signer.publicKey },
+			{ ...csr, sigKey: mallory.signer.publicKey, kemKey: mallory.kem.publicKey },
+			{ ...requestAdmission(mallory, at).csr, replicaId: csr.replicaId },
+			{ ...requestAdmission(mallory, at).csr, kemKey: csr.kemKey },
+		];
+		for (const body of forged) refused('unauthorized', () => openCsr(signRecord('csr', body, mallory.signer)));
+		refused('unauthorized', () => openCsr(signRecord('csr', csr, mallory.signer)));
+	});
+
+	it('certifies a replica that others of its owner accept until the certificate ends', () => {
+		const cert = certify(charter, csr, machine.machineId, tenderKey, NOW_MS);
+		const opened = openCredential({ cert, grant: bundle.grant }, NOW_MS + 1);
+		expect(opened.cert.replicaId).to.equal(csr.replicaId);
+		expect(opened.cert.sigKey).to.deep.equal(replica.signer.publicKey);
+		expect(opened.cert.kemKey).to.deep.equal(replica.kem.publicKey);
+		expect(opened.owner).to.deep.equal(owner.publicKey);
+		expect(ownerIdOf(opened.owner)).to.equal(charter.owner);
+		refused('unauthorized', () => openCredential({ cert, grant: bundle.grant }, NOW_MS + 25 * HOUR_MS));
+	});
+
+	it('does not count with a certificate signed by anyone else, or under another workload’s grant', () => {
+		const forged = certify(charter, csr, machine.machineId, createKeyPair(), NOW_MS);
+		refused('unauthorized', () => openCredential({ cert: forged, grant: bundle.grant }, NOW_MS));
+		const cert = certify(charter, csr, machine.machineId, tenderKey, NOW_MS);
+		refused('unauthorized', () => openCredential({ cert, grant: createWorkload().bundle.grant }, NOW_MS));
+		expect(openRecord('replica-cert', cert, [tenderKey.publicKey]).body.wid).to.equal(wid);
+	});
+});
