@@ -19,10 +19,15 @@ export async function invoke(
 		/** What a person types at each question; without any there is no terminal. */
 		readonly answers?: readonly string[];
 		readonly signal?: AbortSignal;
+		/** Ctrl-C as soon as this was printed on stderr. */
+		readonly interruptAt?: string;
 	} = {},
 ): Promise<Invoked> {
 	const out = recorder(options.isTty ?? false);
-	const err = recorder(options.isTty ?? false);
+	const interrupt = new AbortController();
+	const err = recorder(options.isTty ?? false, (text) => {
+		if (options.interruptAt !== undefined && text.includes(options.interruptAt)) interrupt.abort();
+	});
 	const answers = [...(options.answers ?? [])];
 	const code = await run({
 		args,
@@ -41,13 +46,16 @@ export async function invoke(
 						if (answer === undefined) throw new Error(`nobody answers "${question}"`);
 						return answer;
 					},
-		signal: options.signal ?? new AbortController().signal,
+		signal: AbortSignal.any([interrupt.signal, ...(options.signal === undefined ? [] : [options.signal])]),
 		nowMs: () => Date.now(),
 	});
 	return { code, out: out.text(), err: err.text() };
 }
 
-function recorder(isTty: boolean): { readonly terminal: Terminal; text(): string } {
+function recorder(
+	isTty: boolean,
+	onText: (text: string) => void = () => {},
+): { readonly terminal: Terminal; text(): string } {
 	let text = '';
 	const terminal: Terminal = {
 		isTty,
@@ -56,6 +64,7 @@ function recorder(isTty: boolean): { readonly terminal: Terminal; text(): string
 		rows: () => 30,
 		write: (more) => {
 			text += more;
+			onText(text);
 		},
 	};
 	return { terminal, text: () => text };

@@ -134,8 +134,11 @@ describe('the mesh that beectl talks to', () => {
 					: certifyMachine({ mesh: mesh.cid, ...certified, caps: [], labels: {}, serial: 1, nbf: Date.now() }, root),
 		});
 		const before = host.admissions.length;
-		const { err } = await home.beectl('apply -f - --timeout 300ms', { stdin: WEB.replace('name: web', 'name: b') });
-		expect(err).to.contain('slot 0 not admitted: the machine certificate is of another mesh');
+		const refusal = 'slot 0 not admitted: the machine certificate is of another mesh';
+		const stdin = WEB.replace('name: web', 'name: b');
+		const { code, err } = await home.beectl('apply -f -', { stdin, interruptAt: refusal });
+		expect(err).to.contain(refusal);
+		expect(code).to.equal(130);
 		expect(host.admissions).to.have.length(before);
 		expect(await readFile(home.at('.config/beemesh/known-mesh'), 'utf8')).to.contain('BEEMESH INVITE');
 	});
