@@ -27,7 +27,10 @@ export interface Context {
 const BYTES_MAX = 512 * 1024;
 const TYPES = Object.keys(RECORDS) as RecordType[];
 const bytesValue = v.instance(Uint8Array);
-const credentialSchema = v.strictObject({ cert: bytesValue, enroller: v.optional(bytesValue) });
+const credentialSchema = v.strictObject({
+	cert: bytesValue,
+	renewal: v.optional(v.strictObject({ renewal: bytesValue, enroller: bytesValue })),
+});
 const sealedSchema = v.strictObject({ machineId: v.string(), sealed: bytesValue });
 
 /** Throws `invalid_input` for what is nothing of Beemesh. `name`: what the user calls it. */
@@ -72,33 +75,49 @@ function sealedBundle({ machineId, sealed }: v.InferOutput<typeof sealedSchema>)
 	};
 }
 
-/** A certificate with the delegation that it was signed under. */
+/** A certificate, and if it has been prolonged, its renewal and the delegation that this was signed under. */
 function inspectCredential(
 	credential: Uint8Array,
-	{ cert, enroller }: v.InferOutput<typeof credentialSchema>,
+	{ cert, renewal }: v.InferOutput<typeof credentialSchema>,
 	{ meshes, nowMs }: Context,
 ): Finding {
 	const certificate = peekRecord('machine-cert', cert);
 	const mesh = meshOf(meshes, certificate.body.mesh);
-	const delegation = enroller === undefined ? undefined : peekRecord('enroller', enroller);
+	const prolonged =
+		renewal === undefined
+			? undefined
+			: { by: peekRecord('enroller', renewal.enroller), term: peekRecord('machine-renewal', renewal.renewal) };
 	const isAccepted: Verdict =
 		mesh === undefined
 			? unknownMesh(certificate.body.mesh)
 			: verdictOf(() => openMachineCredential(credential, mesh, nowMs), `by the mesh "${mesh.body.name}", now`);
-	const certifier = delegation?.body.sigKey ?? mesh?.body.rootKey;
-	const whose =
-		delegation === undefined ? `the root key of the mesh "${mesh?.body.name}"` : 'the enroller of the delegation below';
 	const verdict =
-		mesh === undefined || certifier === undefined
+		mesh === undefined
 			? undefined
-			: verdictOf(() => openRecord('machine-cert', cert, [certifier]), whose);
+			: verdictOf(
+					() => openRecord('machine-cert', cert, [mesh.body.rootKey]),
+					`the root key of the mesh "${mesh.body.name}"`,
+				);
 	return {
 		headline: `Credential of machine ${certificate.body.machineId}`,
 		facts: [['Accepted', `${ACCEPTED[isAccepted.state]} (${isAccepted.why})`]],
 		data: { type: 'machine-credential', accepted: isAccepted },
 		parts: [
 			findingOf(certificate, meshes, nowMs, verdict),
-			...(delegation === undefined ? [] : [findingOf(delegation, meshes, nowMs)]),
+			...(prolonged === undefined
+				? []
+				: [
+						findingOf(
+							prolonged.term,
+							meshes,
+							nowMs,
+							verdictOf(
+								() => prolonged.term.verify([prolonged.by.body.sigKey]),
+								'the enroller of the delegation below',
+							),
+						),
+						findingOf(prolonged.by, meshes, nowMs),
+					]),
 		],
 	};
 }

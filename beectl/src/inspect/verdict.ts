@@ -53,10 +53,9 @@ const CHECKS: { readonly [T in RecordType]: Check<T> } = {
 	'machine-cert': (record, meshes) => {
 		const mesh = meshOf(meshes, record.body.mesh);
 		if (mesh === undefined) return unknownMesh(record.body.mesh);
-		if (!sameBytes(record.claimed, keyIdOf(mesh.body.rootKey)))
-			return unchecked("an enroller signed it, and the enroller's delegation is not here: give the whole credential");
 		return byRoot(record, mesh.cid, meshes);
 	},
+	'machine-renewal': () => unchecked('it takes the delegation of whoever signed it: give the whole credential'),
 	'machine-csr': ({ envelope }) =>
 		verdictOf(() => openEnrolmentRequest(envelope), 'the keys that it asks to have certified, all three'),
 	'owner-root': ({ envelope }) => verdictOf(() => openOwnerRoot(envelope), 'the owner'),
@@ -75,7 +74,12 @@ const CHECKS: { readonly [T in RecordType]: Check<T> } = {
 	lease: ({ body }) => byMachine(body.machineId),
 	'host-statement': ({ body }) => byMachine(body.machineId),
 	presence: ({ body }) => byMachine(body.machineId),
-	'replica-cert': () => unchecked("it takes the workload's tender grant, which is not in it"),
+	'replica-cert': ({ envelope }) =>
+		verdictOf(
+			() => openReplicaCert(envelope),
+			'the replica itself; that it is a member takes an epoch which names this CID',
+		),
+	epoch: () => unchecked('it takes the epoch before it, with the certificates of its members, or the owner’s charter'),
 	'service-record': ({ body }) =>
 		unchecked(`it takes the certificate of replica ${body.replicaId}, which is not in it`),
 };

@@ -7,7 +7,9 @@ import {
 	encodeArmor,
 	encodeInvite,
 	genesisFor,
+	openMachineCredential,
 	ownerIdOf,
+	renewMachine,
 	requestEnrolment,
 	signRecord,
 } from '@beemesh/sdk/identity';
@@ -154,7 +156,12 @@ describe('beectl inspect', () => {
 			},
 			root,
 		);
-		const credential = certifyMachine({ ...certTerms, caps: [], nbf: nowMs }, bee.signer, enroller);
+		const machine = openMachineCredential(certifyMachine({ ...certTerms, caps: [], nbf: nowMs }, root), mesh, nowMs);
+		const credential = renewMachine(
+			machine,
+			{ delegation: enroller, signer: bee.signer },
+			{ nbf: nowMs, exp: nowMs + 1000 },
+		);
 		const { code, out } = await inspect(credential, await pinned());
 		expect(code).to.equal(0);
 		expect(out).to.contain('Accepted:  no (the delegation expired at ');
@@ -163,6 +170,7 @@ describe('beectl inspect', () => {
 		const { records } = await told(credential, await pinned());
 		expect(records.map(({ type, signature }) => [type, signature.state])).to.deep.equal([
 			['machine-cert', 'holds'],
+			['machine-renewal', 'holds'],
 			['enroller', 'holds'],
 		]);
 	});

@@ -13,14 +13,7 @@ import {
 	requireNamed,
 	sameBytes,
 } from '@beemesh/sdk/identity';
-import {
-	decodeRecord,
-	type Keyring,
-	keyringSchema,
-	type MachineCert,
-	type MachineId,
-	type RecordCid,
-} from '@beemesh/sdk/wire';
+import { decodeRecord, type Keyring, keyringSchema, type MachineId, type RecordCid } from '@beemesh/sdk/wire';
 import * as v from 'valibot';
 
 export class Membership {
@@ -46,13 +39,9 @@ export class Membership {
 		return this.trust.mesh.cid;
 	}
 
-	/** Our own certificate, verified. */
-	get cert(): MachineCert {
-		return this.#machine.cert;
-	}
-
-	get certCid(): RecordCid {
-		return this.#machine.cid;
+	/** This machine as the others see it: its certificate, and how long it holds. */
+	get self(): OpenedMachine {
+		return this.#machine;
 	}
 
 	get credential(): Uint8Array {

@@ -3,13 +3,7 @@
  * signs a new one for the same machine, keys, labels and serial. A machine that finds none in time says so, louder.
  */
 import { MeshError } from '@beemesh/sdk/errors';
-import {
-	certifyMachine,
-	MACHINE_CERT_TTL_MS,
-	type OpenedMachine,
-	openRecord,
-	requireValid,
-} from '@beemesh/sdk/identity';
+import { MACHINE_CERT_TTL_MS, type OpenedMachine, openRecord, renewMachine, requireValid } from '@beemesh/sdk/identity';
 import type { RpcNode } from '@beemesh/sdk/streams';
 import type { Logger } from '@beemesh/sdk/telemetry';
 import { type Alarm, type Clock, createAlarm } from './clock.ts';
@@ -46,7 +40,7 @@ export class Renewal {
 	}
 
 	#dueMs(): number {
-		const { nbf, exp } = this.#options.membership.cert;
+		const { nbf, exp } = this.#options.membership.self;
 		return nbf + (exp - nbf) / 2;
 	}
 
@@ -59,7 +53,7 @@ export class Renewal {
 				membership.renewed(credential, clock.nowMs());
 				logger.info('certificate renewed', {
 					by: session.remote,
-					expires: new Date(membership.cert.exp).toISOString(),
+					expires: new Date(membership.self.exp).toISOString(),
 				});
 				this.#alarm.set(this.#dueMs());
 				return;
@@ -68,10 +62,10 @@ export class Renewal {
 			}
 		}
 		if (this.#closed) return;
-		const leftMs = membership.cert.exp - clock.nowMs();
+		const leftMs = membership.self.exp - clock.nowMs();
 		const say = leftMs < URGENT_MS ? logger.error : logger.warn;
 		say.call(logger, 'nobody here can renew this machine’s certificate: enrol it again with `beectl mesh enroll`', {
-			expires: new Date(membership.cert.exp).toISOString(),
+			expires: new Date(membership.self.exp).toISOString(),
 		});
 		this.#alarm.set(clock.nowMs() + AGAIN_MS);
 	}
@@ -83,10 +77,9 @@ export function renew(membership: Membership, machine: OpenedMachine, nowMs: num
 	if (envelope === undefined) throw new MeshError('not_found', 'this host renews no certificates');
 	const { body } = openRecord('enroller', envelope, [membership.trust.mesh.body.rootKey]);
 	requireValid('the delegation of this host', body, nowMs);
-	const { mesh, machineId, sigKey, kemKey, labels, serial } = machine.cert;
+	const { serial } = machine.cert;
 	if (serial < body.serialMin || serial > body.serialMax)
 		throw new MeshError('not_found', `this host may not renew certificate ${serial}`);
-	const exp = Math.min(nowMs + MACHINE_CERT_TTL_MS, body.exp);
-	const cert = { mesh, machineId, sigKey, kemKey, caps: [], labels, serial, nbf: nowMs, exp };
-	return certifyMachine(cert, membership.keys.signer, envelope);
+	const term = { nbf: nowMs, exp: Math.min(nowMs + MACHINE_CERT_TTL_MS, body.exp) };
+	return renewMachine(machine, { delegation: envelope, signer: membership.keys.signer }, term);
 }

@@ -13,7 +13,7 @@ export function machineSessionIdentity(membership: Membership, clock: Clock): Se
 		domain: sha256(new TextEncoder().encode(`beemesh/mesh/${meshId}`)),
 		psks: () => membership.keyrings.map(({ psk }) => psk),
 		epoch: () => trust.epoch.body.seq,
-		certificate: () => ({ bytes: membership.credential, cid: membership.certCid }),
+		certificate: () => ({ bytes: membership.credential, cid: membership.self.cid }),
 		sign: (message) => keys.signer.sign(message),
 		verify(certificate, remote) {
 			const machine = trust.learn(certificate, clock.nowMs());

@@ -12,6 +12,7 @@ const DESCRIPTIONS: { readonly [T in RecordType]: (body: RecordBody<T>) => strin
 		`Delegation: machine ${short(machineId)} may renew certificates ${serialMin} to ${serialMax}`,
 	'machine-cert': ({ machineId, serial, caps }) =>
 		`Certificate ${serial} of machine ${short(machineId)}${caps.length === 0 ? '' : `, which may ${caps.join(', ')}`}`,
+	'machine-renewal': ({ machineId }) => `Renewal of the certificate of machine ${short(machineId)}`,
 	'machine-csr': ({ name, machineId }) => `Machine "${name}" (${short(machineId)}) asks to be enrolled`,
 	'mesh-epoch': ({ seq, revoked }) => `Epoch ${seq} of a mesh, with ${count(revoked.length, 'machine')} revoked`,
 	'owner-root': ({ owner }) => `Public keys of the owner ${short(owner)}`,
@@ -32,6 +33,8 @@ const DESCRIPTIONS: { readonly [T in RecordType]: (body: RecordBody<T>) => strin
 		`Machine ${short(machineId)} states which request for admission belongs to award ${awardId}`,
 	'replica-cert': ({ namespace, name, slot, gen, machineId }) =>
 		`Certificate of ${namespace}/${name} slot ${slot}, generation ${gen}, on machine ${short(machineId)}`,
+	epoch: ({ era, e, wid, members }) =>
+		`Epoch ${e} (era ${era}) of the workload ${short(wid)}, with ${count(members.length, 'member')}`,
 	'service-record': ({ replicaId, slot, ready, leaving, left }) =>
 		`Replica ${short(replicaId)} of slot ${slot} is ${left ? 'gone' : leaving ? 'leaving' : ready ? 'ready' : 'not ready'}`,
 	presence: ({ name, machineId, pods, leaving }) =>

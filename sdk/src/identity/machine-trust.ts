@@ -56,7 +56,7 @@ export class MachineTrust {
 		const known = this.#machines.get(machineId);
 		this.#forget(machineId);
 		// An older certificate of the same machine, still valid, does not replace its renewal.
-		const newest = known !== undefined && known.cert.exp > machine.cert.exp ? known : machine;
+		const newest = known !== undefined && known.exp > machine.exp ? known : machine;
 		this.#machines.set(machineId, newest);
 		this.#byCid.set(newest.cid, machineId);
 		if (this.#machines.size > MACHINES_MAX) {
@@ -69,7 +69,7 @@ export class MachineTrust {
 	/** A machine whose credential is known and holds now. */
 	machine(machineId: MachineId, nowMs: number): OpenedMachine | undefined {
 		const found = this.#machines.get(machineId);
-		return found !== undefined && nowMs <= found.cert.exp ? found : undefined;
+		return found !== undefined && nowMs <= found.exp ? found : undefined;
 	}
 
 	/** A machine by the CID of its newest certificate. */

@@ -13,6 +13,7 @@ import {
 	KEY_BYTES,
 	type MachineCert,
 	type MachineId,
+	type MachineRenewal,
 	type PeerId,
 	type RecordCid,
 } from '../wire/index.ts';
@@ -94,40 +95,51 @@ export function requirePeerProof(
 		throw new MeshError('unauthorized', `the holder of ${peerId} has not asked for these keys to be certified`);
 }
 
-/** Certifies a machine. `enroller`: the delegation that the signer acts under; absent: the signer is the root. */
-export function certifyMachine(
-	cert: Omit<MachineCert, 'exp'> & { readonly exp?: number },
-	signer: KeyPair,
-	enroller?: Uint8Array,
+/** Certifies a machine, as the root. */
+export function certifyMachine(cert: Omit<MachineCert, 'exp'> & { readonly exp?: number }, root: KeyPair): Uint8Array {
+	return encodeRecord({ cert: signRecord('machine-cert', { exp: cert.nbf + MACHINE_CERT_TTL_MS, ...cert }, root) });
+}
+
+/** Prolongs a machine's certificate, as an enroller under its delegation. */
+export function renewMachine(
+	machine: OpenedMachine,
+	enroller: { readonly delegation: Uint8Array; readonly signer: KeyPair },
+	term: { readonly nbf: number; readonly exp: number },
 ): Uint8Array {
-	const signed = signRecord('machine-cert', { exp: cert.nbf + MACHINE_CERT_TTL_MS, ...cert }, signer);
-	return encodeRecord({ cert: signed, ...(enroller === undefined ? {} : { enroller }) });
+	const { cert } = decodeCredential(machine.credential);
+	const { mesh, machineId } = machine.cert;
+	const renewal = signRecord('machine-renewal', { mesh, certCid: machine.cid, machineId, ...term }, enroller.signer);
+	return encodeRecord({ cert, renewal: { renewal, enroller: enroller.delegation } });
 }
 
 /** A machine whose credential has been verified. Whether it is revoked is `MachineTrust`'s to say. */
 export interface OpenedMachine {
 	readonly machineId: MachineId;
-	/** Names the certificate. */
+	/** Names the root's certificate; renewals do not change it. */
 	readonly cid: RecordCid;
 	readonly cert: MachineCert;
+	/** When the certificate, or its renewal, begins and ends to hold. */
+	readonly nbf: number;
+	readonly exp: number;
 	/** The credential as it came. */
 	readonly credential: Uint8Array;
 }
 
-const credentialSchema = v.strictObject({ cert: envelopeSchema, enroller: v.optional(envelopeSchema) });
+const credentialSchema = v.strictObject({
+	cert: envelopeSchema,
+	renewal: v.optional(v.strictObject({ renewal: envelopeSchema, enroller: envelopeSchema })),
+});
 
-/** Verifies a credential: size, form, mesh, time, delegation, signatures. Throws `invalid_input` or `unauthorized`. */
+/** Verifies a credential: size, form, mesh, time, signatures, delegation. Throws `invalid_input` or `unauthorized`. */
 export function openMachineCredential(credential: Uint8Array, mesh: OpenedMesh, nowMs: number): OpenedMachine {
-	const { cert: envelope, enroller } = decodeCredential(credential);
+	const { cert: envelope, renewal } = decodeCredential(credential);
 	// Cheap checks on what it claims come first; nothing of it is used before its signature holds.
-	const peeked = peekRecord('machine-cert', envelope);
-	const claimed = peeked.body;
-	requireOfMesh('the machine certificate', claimed.mesh, mesh);
-	requireValid('the machine certificate', claimed, nowMs);
-	if (claimed.exp - claimed.nbf > MACHINE_CERT_TTL_MS)
-		throw new MeshError('unauthorized', 'the machine certificate lives longer than 30 days');
-	const { body: cert, cid } = peeked.verify([certifierOf(claimed, enroller, mesh, nowMs)]);
-	return { machineId: cert.machineId, cid, cert, credential };
+	const claimed = peekRecord('machine-cert', envelope);
+	requireTerm('the machine certificate', claimed.body, mesh);
+	if (renewal === undefined) requireValid('the machine certificate', claimed.body, nowMs);
+	const { body: cert, cid } = claimed.verify([mesh.body.rootKey]);
+	const { nbf, exp } = renewal === undefined ? cert : openRenewal(renewal, { cert, cid }, mesh, nowMs);
+	return { machineId: cert.machineId, cid, cert, nbf, exp, credential };
 }
 
 /** What a credential claims, nothing of it proved. Throws `invalid_input`. */
@@ -141,17 +153,40 @@ function decodeCredential(credential: Uint8Array): v.InferOutput<typeof credenti
 	return parsed.output;
 }
 
-/** The key that may have signed this certificate. */
-function certifierOf(cert: MachineCert, enroller: Uint8Array | undefined, mesh: OpenedMesh, nowMs: number): Uint8Array {
-	if (enroller === undefined) return mesh.body.rootKey;
-	const { body } = openRecord('enroller', enroller, [mesh.body.rootKey]);
-	requireOfMesh('the delegation', body.mesh, mesh);
-	requireValid('the delegation', body, nowMs);
-	if (cert.serial < body.serialMin || cert.serial > body.serialMax)
-		throw new MeshError('unauthorized', `serial ${cert.serial} is outside the delegation of its certifier`);
-	if (cert.caps.length > 0)
-		throw new MeshError('unauthorized', 'only the root gives capabilities; this certificate is an enroller’s');
-	return body.sigKey;
+/**
+ * Whether the enroller has been revoked since does not matter: all that it can do is prolong what the root has given, and
+ * machines that are themselves revoked are refused whatever they show.
+ */
+function openRenewal(
+	{ renewal: envelope, enroller }: NonNullable<v.InferOutput<typeof credentialSchema>['renewal']>,
+	{ cert, cid }: Pick<OpenedMachine, 'cert' | 'cid'>,
+	mesh: OpenedMesh,
+	nowMs: number,
+): MachineRenewal {
+	const claimed = peekRecord('machine-renewal', envelope);
+	const { body } = claimed;
+	requireTerm('the renewal', body, mesh);
+	requireValid('the renewal', body, nowMs);
+	if (body.certCid !== cid || body.machineId !== cert.machineId)
+		throw new MeshError('unauthorized', 'the renewal is of another certificate');
+	const { body: delegation } = openRecord('enroller', enroller, [mesh.body.rootKey]);
+	requireOfMesh('the delegation', delegation.mesh, mesh);
+	requireValid('the delegation', delegation, nowMs);
+	if (body.exp > delegation.exp)
+		throw new MeshError('unauthorized', 'the renewal outlives the delegation of whoever signed it');
+	if (cert.serial < delegation.serialMin || cert.serial > delegation.serialMax)
+		throw new MeshError('unauthorized', `serial ${cert.serial} is outside the delegation of whoever renewed it`);
+	return claimed.verify([delegation.sigKey]).body;
+}
+
+function requireTerm(
+	what: string,
+	term: { readonly mesh: RecordCid; readonly nbf: number; readonly exp: number },
+	mesh: OpenedMesh,
+): void {
+	requireOfMesh(what, term.mesh, mesh);
+	if (term.exp - term.nbf > MACHINE_CERT_TTL_MS)
+		throw new MeshError('unauthorized', `${what} lives longer than 30 days`);
 }
 
 function requireOfMesh(what: string, meshId: RecordCid, mesh: OpenedMesh): void {

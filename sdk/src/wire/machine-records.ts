@@ -35,8 +35,8 @@ export type MeshGenesis = v.InferOutput<typeof meshGenesisSchema>;
 export const machineCapSchema = v.picklist(['renew']);
 
 /**
- * Lets a machine renew certificates: none that is longer, more capable or of another key than the one before. Depth 1:
- * the holder cannot pass it on. Signed by the root.
+ * Lets a machine renew certificates that the root has given: it can prolong what there is, and add or change nothing.
+ * Depth 1: the holder cannot pass it on. Signed by the root.
  */
 export const enrollerSchema = v.strictObject({
 	mesh: cidSchema,
@@ -50,7 +50,19 @@ export const enrollerSchema = v.strictObject({
 });
 export type Enroller = v.InferOutput<typeof enrollerSchema>;
 
-/** A machine of a mesh. Signed by the root, or by an enroller within its delegation. */
+/** Prolongs a certificate of the root. Signed by an enroller within its delegation. */
+export const machineRenewalSchema = v.strictObject({
+	mesh: cidSchema,
+	/** The certificate that it prolongs. */
+	certCid: cidSchema,
+	machineId: machineIdSchema,
+	nbf: timeMs,
+	/** At most 30 days after `nbf`, and not after the delegation's. */
+	exp: timeMs,
+});
+export type MachineRenewal = v.InferOutput<typeof machineRenewalSchema>;
+
+/** A machine of a mesh. Signed by the root. */
 export const machineCertSchema = v.strictObject({
 	mesh: cidSchema,
 	machineId: machineIdSchema,

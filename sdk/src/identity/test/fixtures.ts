@@ -5,7 +5,7 @@ import { createKeyPair, type KeyPair, ownerIdOf } from '../keys.ts';
 import { certifyMachine, createMesh, createNodeKeys, type NodeKeys, type OpenedMesh } from '../machine.ts';
 import { createKeyring, keyringIdOf } from '../mesh-bundle.ts';
 import { peekRecord, signRecord } from '../records.ts';
-import { encodeManifest, genesisFor, workloadIdOf } from '../workload.ts';
+import { defaultAdmissionTerms, encodeManifest, genesisFor, workloadIdOf } from '../workload.ts';
 
 export const NOW_MS = 1_800_000_000_000;
 export const HOUR_MS = 3_600_000;
@@ -120,6 +120,7 @@ export function createWorkload(owner: KeyPair = createKeyPair(), change: Partial
 		name: 'web',
 		manifestCid: manifest.cid,
 		replicas: 2,
+		...defaultAdmissionTerms(2),
 		deleted: false,
 		nbf: NOW_MS,
 		exp: NOW_MS + HOUR_MS,

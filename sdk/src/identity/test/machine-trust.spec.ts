@@ -84,7 +84,7 @@ describe('machines of a mesh', () => {
 			const trust = new MachineTrust(mesh, epoch);
 			const cids = order.map((credential) => trust.learn(credential, atMs).cid);
 			const [newest, older] = order[0] === renewal ? cids : cids.reverse();
-			expect(trust.machine(idOf(bee), atMs)?.cert.exp).to.equal(NOW_MS + 31 * DAY_MS);
+			expect(trust.machine(idOf(bee), atMs)?.exp).to.equal(NOW_MS + 31 * DAY_MS);
 			expect(trust.byCid(newest ?? '')?.machineId).to.equal(idOf(bee));
 			expect(trust.byCid(older ?? '')).to.equal(undefined);
 		}

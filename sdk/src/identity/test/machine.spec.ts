@@ -12,6 +12,7 @@ import {
 	openMachineCredential,
 	openMesh,
 	peekMachineCert,
+	renewMachine,
 	requestEnrolment,
 	requireNamed,
 } from '../machine.ts';
@@ -137,21 +138,35 @@ describe('a machine’s credential', () => {
 	});
 
 	describe('renewed by an enroller', () => {
-		const later = { ...certOf(mesh, bee), nbf: NOW_MS + 20 * DAY_MS, exp: NOW_MS + 50 * DAY_MS };
-		const at = later.nbf;
-		const renewed = (change = {}, delegation = delegationTo(enroller), signer = enroller.signer) =>
-			certifyMachine({ ...later, ...change }, signer, delegation);
+		const at = NOW_MS + 20 * DAY_MS;
+		const term = { nbf: at, exp: at + 30 * DAY_MS };
+		const first = (change = {}) => openMachineCredential(credentialOf(bee, change), mesh, NOW_MS);
+		const renewed = (change = {}, delegation = delegationTo(enroller), signer = enroller.signer, machine = first()) =>
+			renewMachine(machine, { delegation, signer }, { ...term, ...change });
 
-		it('is checked with the genesis alone, too', () => {
-			const { cert } = openMachineCredential(renewed(), mesh, at);
-			expect(cert.exp).to.equal(later.exp);
+		it('holds on after the root’s certificate has ended, and is the same machine', () => {
+			const opened = openMachineCredential(renewed(), mesh, NOW_MS + 45 * DAY_MS);
+			expect(opened).to.include({ machineId: bee.peer.peerId, cid: first().cid, ...term });
+			refused('unauthorized', () => openMachineCredential(credentialOf(bee), mesh, NOW_MS + 45 * DAY_MS));
+			refused('unauthorized', () => openMachineCredential(renewed(), mesh, term.exp + 1));
+			refused('unauthorized', () => openMachineCredential(renewed(), mesh, at - 30_001));
+		});
+
+		it('can be renewed again', () => {
+			const again = { nbf: at + 15 * DAY_MS, exp: at + 45 * DAY_MS };
+			const once = openMachineCredential(renewed(), mesh, again.nbf);
+			const twice = renewMachine(once, { delegation: delegationTo(enroller), signer: enroller.signer }, again);
+			expect(openMachineCredential(twice, mesh, again.nbf).exp).to.equal(again.exp);
 		});
 
 		it('is within the delegation: serials, time, mesh, and the key that it names', () => {
-			for (const serial of [0, 10]) refused('unauthorized', () => openMachineCredential(renewed({ serial }), mesh, at));
-			for (const serial of [1, 9]) openMachineCredential(renewed({ serial }), mesh, at);
+			const of = (serial: number) => renewed({}, delegationTo(enroller), enroller.signer, first({ serial }));
+			for (const serial of [0, 10]) refused('unauthorized', () => openMachineCredential(of(serial), mesh, at));
+			for (const serial of [1, 9]) openMachineCredential(of(serial), mesh, at);
 			const expired = delegationTo(enroller, { exp: at - 1 });
 			refused('unauthorized', () => openMachineCredential(renewed({}, expired), mesh, at));
+			const ending = delegationTo(enroller, { exp: term.exp - 1 });
+			refused('unauthorized', () => openMachineCredential(renewed({}, ending), mesh, at));
 			const early = delegationTo(enroller, { nbf: at + 30_001 });
 			refused('unauthorized', () => openMachineCredential(renewed({}, early), mesh, at));
 			const elsewhere = delegationTo(enroller, { mesh: createTestMesh().mesh.cid });
@@ -159,15 +174,36 @@ describe('a machine’s credential', () => {
 			refused('unauthorized', () => openMachineCredential(renewed({}, delegationTo(enroller), bee.signer), mesh, at));
 		});
 
-		it('has no capabilities, and lives no longer than any other', () => {
-			refused('unauthorized', () => openMachineCredential(renewed({ caps: ['renew'] }), mesh, at));
-			refused('unauthorized', () => openMachineCredential(renewed({ exp: later.exp + 1 }), mesh, at));
+		it('lives no longer than any other', () => {
+			refused('unauthorized', () => openMachineCredential(renewed({ exp: term.exp + 1 }), mesh, at));
+		});
+
+		it('adds nobody: an enroller cannot certify a machine, nor lend one machine’s renewal to another', () => {
+			const forged = certifyMachine(certOf(mesh, createNodeKeys()), enroller.signer);
+			refused('unauthorized', () => openMachineCredential(forged, mesh, NOW_MS));
+			const own = openMachineCredential(credentialOf(bee), mesh, NOW_MS);
+			const lent = renewMachine(
+				{ ...own, credential: credentialOf(createNodeKeys()) },
+				{
+					delegation: delegationTo(enroller),
+					signer: enroller.signer,
+				},
+				term,
+			);
+			refused('unauthorized', () => openMachineCredential(lent, mesh, at));
+			const others = { ...own, credential: forged };
+			const laundered = renewMachine(others, { delegation: delegationTo(enroller), signer: enroller.signer }, term);
+			refused('unauthorized', () => openMachineCredential(laundered, mesh, at));
 		});
 
 		it('cannot be passed on: a delegation of an enroller is none', () => {
 			const { body } = openRecord('enroller', delegationTo(bee), [root.publicKey]);
 			const passedOn = signRecord('enroller', body, enroller.signer);
 			refused('unauthorized', () => openMachineCredential(renewed({}, passedOn, bee.signer), mesh, at));
+		});
+
+		it('is refused with any byte flipped', () => {
+			for (const bytes of flipped(renewed())) expect(() => openMachineCredential(bytes, mesh, at)).to.throw();
 		});
 	});
 });
