@@ -4,7 +4,7 @@
  */
 import { MeshError } from '@beemesh/sdk/errors';
 import { MACHINE_CERT_TTL_MS, type OpenedMachine, openRecord, renewMachine, requireValid } from '@beemesh/sdk/identity';
-import type { RpcNode } from '@beemesh/sdk/streams';
+import type { RpcNode, Session } from '@beemesh/sdk/streams';
 import type { Logger } from '@beemesh/sdk/telemetry';
 import { type Alarm, type Clock, createAlarm } from './clock.ts';
 import type { Membership } from './membership.ts';
@@ -26,16 +26,22 @@ export interface RenewalOptions {
 export class Renewal {
 	readonly #options: RenewalOptions;
 	readonly #alarm: Alarm;
+	readonly #sessions: Disposable;
 	#closed = false;
 
 	constructor(options: RenewalOptions) {
 		this.#options = options;
 		this.#alarm = createAlarm(options.clock, () => void this.#renew());
 		this.#alarm.set(this.#dueMs());
+		// One that was away for long begins overdue, and with nobody to ask.
+		this.#sessions = options.rpc.onSession((session) => {
+			if (options.clock.nowMs() >= this.#dueMs()) void this.#ask(session);
+		});
 	}
 
 	close(): void {
 		this.#closed = true;
+		this.#sessions[Symbol.dispose]();
 		this.#alarm.set(undefined);
 	}
 
@@ -46,21 +52,7 @@ export class Renewal {
 
 	async #renew(): Promise<void> {
 		const { membership, rpc, clock, logger } = this.#options;
-		for (const session of rpc.sessions()) {
-			if (this.#closed) return;
-			try {
-				const { credential } = await session.caller(MachineMeshApi).renew({}, { timeout: CALL_MS });
-				membership.renewed(credential, clock.nowMs());
-				logger.info('certificate renewed', {
-					by: session.remote,
-					expires: new Date(membership.self.exp).toISOString(),
-				});
-				this.#alarm.set(this.#dueMs());
-				return;
-			} catch (error) {
-				logger.debug('no renewal from this host', { from: session.remote, error });
-			}
-		}
+		for (const session of rpc.sessions()) if (await this.#ask(session)) return;
 		if (this.#closed) return;
 		const leftMs = membership.self.exp - clock.nowMs();
 		const say = leftMs < URGENT_MS ? logger.error : logger.warn;
@@ -68,6 +60,22 @@ export class Renewal {
 			expires: new Date(membership.self.exp).toISOString(),
 		});
 		this.#alarm.set(clock.nowMs() + AGAIN_MS);
+	}
+
+	/** True when our certificate has been renewed. */
+	async #ask(session: Session<unknown>): Promise<boolean> {
+		const { membership, clock, logger } = this.#options;
+		if (this.#closed) return true;
+		try {
+			const { credential } = await session.caller(MachineMeshApi).renew({}, { timeout: CALL_MS });
+			membership.renewed(credential, clock.nowMs());
+		} catch (error) {
+			logger.debug('no renewal from this host', { from: session.remote, error });
+			return false;
+		}
+		logger.info('certificate renewed', { by: session.remote, expires: new Date(membership.self.exp).toISOString() });
+		this.#alarm.set(this.#dueMs());
+		return true;
 	}
 }
 

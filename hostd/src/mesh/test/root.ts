@@ -19,7 +19,7 @@ const YEAR_MS = 365 * 24 * 3_600_000;
 export interface TestRoot {
 	readonly mesh: OpenedMesh;
 	bundle(keys: NodeKeys, change?: Partial<MachineCert>): MeshBundle;
-	enrol(keys?: NodeKeys, change?: Partial<MachineCert>): Membership;
+	enrol(keys?: NodeKeys, change?: Partial<MachineCert>, more?: Partial<MeshBundle>): Membership;
 	/** The next epoch, with secrets of its own. */
 	epoch(seq: number, revoked?: readonly MachineId[]): { readonly envelope: Uint8Array; readonly keyring: Keyring };
 	/** Lets this machine renew certificates with these serials. */
@@ -71,7 +71,8 @@ export function createTestRoot(name = 'test'): TestRoot {
 	return {
 		mesh,
 		bundle,
-		enrol: (keys = createNodeKeys(), change = {}) => new Membership(keys, bundle(keys, change), Date.now()),
+		enrol: (keys = createNodeKeys(), change = {}, more = {}) =>
+			new Membership(keys, { ...bundle(keys, change), ...more }, Date.now()),
 		epoch,
 		delegate: (keys, serialMin, serialMax) =>
 			signRecord(
