@@ -26,6 +26,7 @@ export async function createMesh({ node, hostd, beectl }: Programs, folder: stri
 	const operator = (...args: string[]) => run(node, [beectl, '--mesh', file, ...args]);
 	await operator('mesh', 'init', '--name', 'quickstart', '--no-passphrase');
 	await operator('mesh', 'invite', '-o', invite);
+	let enrolled: Promise<unknown> = Promise.resolve();
 	return {
 		file,
 		async enrol(name, stateDir) {
@@ -34,7 +35,10 @@ export async function createMesh({ node, hostd, beectl }: Programs, folder: stri
 			const words = ['request', '--invite', invite, '--name', name, '--state-dir', stateDir];
 			const { stdout } = await run(node, [hostd, ...words]);
 			writeFileSync(request, stdout);
-			await operator('mesh', 'enroll', request, '-o', bundle, '--renews');
+			// One after the other: each is a change of the mesh's file.
+			const enrolling = enrolled.then(() => operator('mesh', 'enroll', request, '-o', bundle, '--renews'));
+			enrolled = enrolling.catch(() => undefined);
+			await enrolling;
 			return bundle;
 		},
 	};
