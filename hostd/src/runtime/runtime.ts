@@ -13,6 +13,11 @@ export interface PodStart {
 	readonly env: Readonly<Record<string, string>>;
 	/** Host directory (mode 0700) with the pod's unix socket `pod.sock`; seen by containers at `env.BEEMESH_SOCKET`'s folder. */
 	readonly socketDir: string;
+	/**
+	 * Host directory (mode 0700) for what this pod keeps for itself over restarts in place, also of the host; seen by
+	 * containers at `env.BEEMESH_PRIVATE_DIR`. Absent: it keeps nothing.
+	 */
+	readonly privateDir?: string;
 	/** Published ports. The process runtime has no port mapping: there `host === container`. */
 	readonly ports: readonly PublishedPort[];
 	/** Persistent volumes by `persistentVolumeClaim.claimName`: a named volume the runtime makes when missing. */

@@ -2,7 +2,7 @@
  * From award to running pod and back: gives a pod its ports, socket and environment, waits until its replica serves, tells
  * it what its owner changed, and removes it when it has left. Also adopts, after a restart of hostd, what still runs.
  */
-import { rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { MemberHint, PodContext } from '@beemesh/sdk/api';
 import { requirementsOf } from '@beemesh/sdk/api';
@@ -98,12 +98,15 @@ export class Hosting implements LocalWorkloads {
 		try {
 			await this.#files.write(podId, { award, bundle: opened.bundle, createdAtMs: pod.createdAtMs, name: pod.name });
 			const socketDir = await this.#listen(pod);
+			const privateDir = this.#privateDir(podId);
+			await mkdir(privateDir, { recursive: true, mode: 0o700 });
 			await pods.deploy({
 				podId,
 				pod: built,
 				owner: opened.charter.body.owner,
 				ports,
 				socketDir,
+				privateDir,
 				env: this.#environment(pod, socketDir),
 				volumeNames: volumeNamesOf(opened, award.slot),
 				labels: {
@@ -353,12 +356,18 @@ export class Hosting implements LocalWorkloads {
 		return this.#options.runtime.capabilities.isolatesNetwork && manifest.spec.template.spec.hostNetwork !== true;
 	}
 
+	/** On disk, so that a replica is the same one after the machine has been off. */
+	#privateDir(podId: string): string {
+		return join(this.#options.config.stateDir, 'private', podId);
+	}
+
 	#environment(pod: HostedPod, socketDir: string): Record<string, string> {
 		const { runtime, config } = this.#options;
 		// Who gives a pod a network of its own gives it a view of the file system of its own too.
 		const isContained = runtime.capabilities.isolatesNetwork;
 		return {
 			BEEMESH_SOCKET: isContained ? '/run/beemesh/pod.sock' : join(socketDir, 'pod.sock'),
+			BEEMESH_PRIVATE_DIR: isContained ? '/run/beemesh-private' : this.#privateDir(pod.podId),
 			BEEMESH_BIND: this.#isolates(pod.bundle) ? '0.0.0.0' : config.bind,
 			BEEMESH_POD: pod.name,
 			...portEnvironment(pod.ports),
@@ -467,6 +476,7 @@ export class Hosting implements LocalWorkloads {
 			} else if (goWithWorkload(bundle))
 				await this.#keptVolumes.keep(volume, { wid: award.wid, era: bundle.charter.body.era });
 		}
+		await rm(this.#privateDir(pod.podId), { recursive: true, force: true });
 		await this.#files.remove(pod.podId);
 		this.#registry.delete(pod.podId);
 		resources.release(podKey(award.wid, award.slot, award.gen));

@@ -240,7 +240,8 @@ export class Directory {
 			ready: change.ready ?? this.#record.ready,
 			leaving: change.leaving ?? this.#record.leaving,
 			left: change.left ?? this.#record.left,
-			seq: this.#record.seq + 1,
+			// Time starts the count: after a restart in place we are the same replica, and newer than we were.
+			seq: Math.max(this.#record.seq + 1, nowMs),
 			ts: nowMs,
 			exp: nowMs + RECORD_TTL_MS,
 		};

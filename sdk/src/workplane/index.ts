@@ -36,7 +36,9 @@ export async function joinWorkplane(options: JoinOptions = {}): Promise<Workplan
 	try {
 		const dataDir = isDev ? options.data : dataDirOf(process.env);
 		const stores = dataDir === undefined ? {} : { stores: fileStores(dataDir) };
-		const workplane = await join({ host, openNetwork: openLibp2pNetwork, options, exit, ...stores });
+		const privateDir = isDev ? undefined : process.env['BEEMESH_PRIVATE_DIR'];
+		const kept = privateDir === undefined ? {} : { privateDir };
+		const workplane = await join({ host, openNetwork: openLibp2pNetwork, options, exit, ...stores, ...kept });
 		if (options.drain?.onSigterm !== false) {
 			process.once('SIGTERM', () => void workplane.drain({ reason: 'SIGTERM' }).then(() => exit(0)));
 		}

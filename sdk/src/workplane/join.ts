@@ -10,15 +10,15 @@ import {
 	ReplicaSession,
 } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
-import { certify, createNodeKeys, openCredential, requestAdmission } from '../identity/index.ts';
+import { openCredential, openCsr, requestAdmission } from '../identity/index.ts';
 import type { Admission, MemberHint } from '../replicas/placement-api.ts';
-import type { PodContext } from '../replicas/pod-api.ts';
 import { durationMs } from '../streams/rpc/duration.ts';
 import { createRpcNode } from '../streams/rpc/node.ts';
 import { silentLogger, silentMetrics } from '../telemetry/index.ts';
 import { type Csr, LIMITS, type ReplicaCert, type ReplicaId } from '../wire/index.ts';
 import { CharterKeeper } from './charter.ts';
 import type { PodHost } from './host.ts';
+import { openIdentity } from './identity-file.ts';
 import type { GroupStores } from './stores.ts';
 import { superviseReplica } from './supervise.ts';
 import type { JoinOptions } from './types.ts';
@@ -39,6 +39,8 @@ export interface JoinComponents {
 	readonly options: JoinOptions;
 	/** Ends the process after a drain that nobody in it asked for. Default: nothing. */
 	readonly exit?: (code: number) => void;
+	/** Where this replica keeps its identity. Default: in memory, for processes that nobody restarts in place. */
+	readonly privateDir?: string;
 	/** Where Raft groups keep their logs. Default: in memory, for replicas without a volume. */
 	readonly stores?: GroupStores;
 }
@@ -51,9 +53,9 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 	const log = options.log ?? silentLogger;
 	const context = await host.calls.context({}, { signal });
 	const charter = new CharterKeeper(context.bundle);
-	const { wid, owner, tenderKey, charter: chartered, bundle } = charter.opened;
-	// Made here, and never written anywhere: who can read this process's memory is this replica, and nobody else.
-	const keys = createNodeKeys();
+	const { wid, owner, charter: chartered, bundle } = charter.opened;
+	const identity = await openIdentity(components.privateDir, context.award.awardId);
+	const { keys } = identity;
 	const replicaId = keys.peer.peerId as ReplicaId;
 	const read = createAdvertisementReader();
 	const { listen, announce } = context;
@@ -70,19 +72,15 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 	try {
 		const addresses = (): readonly string[] => network.transport.addresses().slice(0, LIMITS.addressesMax);
 		const { slot, gen, incarnation, award } = context;
-		const request = requestAdmission(keys, {
-			...{ slot, gen, incarnation, awardId: award.awardId, wid },
-			addresses: [...addresses()],
-			ts: Date.now(),
-		});
-		const { csr } = request;
-		const admitted = await admission(host, context, request, signal, () =>
-			certify(chartered.body, csr, context.machineId, tenderKey, Date.now()),
-		);
+		const at = { slot, gen, incarnation, awardId: award.awardId, wid, addresses: [...addresses()], ts: Date.now() };
+		const envelope = await identity.request(() => requestAdmission(keys, at).envelope);
+		const csr = openCsr(envelope).body;
+		const admitted = await admission(host, identity.cert, { csr, envelope }, signal);
 		const credential = { cert: admitted.cert, grant: bundle.grant };
 		const { cert } = openCredential(credential, Date.now());
 		requireOurs(cert, csr);
 		session.admitted(credential);
+		await identity.admitted(admitted.cert);
 		const zone = options.locality?.zone ?? context.zone;
 		const directory = new Directory({
 			...{ cert, credential, owner, addresses, log },
@@ -131,19 +129,16 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 }
 
 /**
- * The first start of an award asks whoever awarded it. A restart in place holds the same award, slot and generation
- * under a new key, and nobody waits for its request any more: the replica certifies itself with the workload's key.
+ * The first start of an award asks whoever awarded it. A restart in place is the same replica with the same certificate,
+ * and only has to find the others again.
  */
 async function admission(
 	host: PodHost,
-	context: PodContext,
+	cert: Uint8Array | undefined,
 	{ csr, envelope }: { readonly csr: Csr; readonly envelope: Uint8Array },
 	signal: AbortSignal,
-	selfCertify: () => Uint8Array,
 ): Promise<Admitted> {
-	if (context.incarnation === 0) {
-		return host.calls.join({ csr: envelope }, { signal, timeout: READY_TIMEOUT_MS });
-	}
+	if (cert === undefined) return host.calls.join({ csr: envelope }, { signal, timeout: READY_TIMEOUT_MS });
 	let members: MemberHint[] = [];
 	try {
 		const { found } = await host.calls.resolve({ by: 'id', wid: csr.wid }, { signal });
@@ -152,7 +147,7 @@ async function admission(
 		// Without hints the DHT and the others' dials are left.
 		if (!isMeshError(error)) throw error;
 	}
-	return { cert: selfCertify(), members, foundingSlots: 0 };
+	return { cert, members, foundingSlots: 0 };
 }
 
 function requireOurs(cert: ReplicaCert, csr: Csr): void {

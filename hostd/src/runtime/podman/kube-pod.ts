@@ -28,10 +28,13 @@ export interface KubePlay {
 
 /** Where containers find the pod's socket folder. */
 const SOCKET_PATH_DEFAULT = '/run/beemesh/pod.sock';
+const PRIVATE_PATH_DEFAULT = '/run/beemesh-private';
 
 export function kubePlay(spec: PodStart, instance: string): KubePlay {
 	const volumes: { name: string; isEmptyDir: boolean }[] = [];
 	const podVolumes: object[] = [{ name: 'beemesh-socket', hostPath: { path: spec.socketDir, type: 'Directory' } }];
+	if (spec.privateDir !== undefined)
+		podVolumes.push({ name: 'beemesh-private', hostPath: { path: spec.privateDir, type: 'Directory' } });
 	for (const [name, source] of volumeSources(spec)) {
 		if (source.kind === 'host') {
 			const { path, type } = source;
@@ -106,6 +109,9 @@ function containerOf(spec: PodStart, container: Container): object {
 		env: Object.entries(env).map(([name, value]) => ({ name, value })),
 		volumeMounts: [
 			{ name: 'beemesh-socket', mountPath: socketDir },
+			...(spec.privateDir === undefined
+				? []
+				: [{ name: 'beemesh-private', mountPath: spec.env['BEEMESH_PRIVATE_DIR'] ?? PRIVATE_PATH_DEFAULT }]),
 			...mounts.map(({ name, mountPath, readOnly }) => ({
 				name: `v-${name}`,
 				mountPath,

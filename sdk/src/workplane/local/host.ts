@@ -9,6 +9,7 @@ import {
 	createMesh,
 	createPeerKey,
 	createUlid,
+	defaultAdmissionTerms,
 	encodeManifest,
 	genesisFor,
 	hkdf,
@@ -155,6 +156,7 @@ function makeBundle(
 		'charter',
 		{
 			...{ wid, owner: ownerId, era: 1, kind: 'StatefulSet', namespace: NAMESPACE, name },
+			...defaultAdmissionTerms(voters),
 			...{ manifestCid: cid, replicas: voters, deleted: false, nbf: 0, exp: FOREVER_MS },
 		},
 		owner,
