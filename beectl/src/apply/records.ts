@@ -1,6 +1,7 @@
 /** The records that make and change a workload, signed with the owner's key. */
 import {
 	createKeyPair,
+	defaultAdmissionTerms,
 	genesisFor,
 	type KeyPair,
 	type OpenedBundle,
@@ -25,7 +26,14 @@ export function widOf(owner: KeyPair, { kind, metadata }: Manifest): WorkloadId 
 	return workloadIdOf(genesisFor(owner.publicKey, kind, metadata.namespace, metadata.name));
 }
 
-export function charterFor(owner: KeyPair, wanted: Wanted, era: number, nowMs: number): Charter {
+/** `previous`: the charter that it replaces, where there is one. */
+export function charterFor(
+	owner: KeyPair,
+	wanted: Wanted,
+	era: number,
+	nowMs: number,
+	previous?: Pick<Charter, 'slotsMax'>,
+): Charter {
 	const { kind, metadata } = wanted.manifest;
 	return {
 		wid: widOf(owner, wanted.manifest),
@@ -36,6 +44,7 @@ export function charterFor(owner: KeyPair, wanted: Wanted, era: number, nowMs: n
 		name: metadata.name,
 		manifestCid: wanted.manifestCid,
 		replicas: wanted.replicas,
+		...termsAfter(previous, wanted.replicas),
 		deleted: false,
 		nbf: nowMs,
 		exp: nowMs + VALID_MS,
@@ -49,7 +58,14 @@ export function charterAfter(
 	era: number,
 	nowMs: number,
 ): Charter {
-	return { ...previous, ...change, era, nbf: nowMs, exp: nowMs + VALID_MS };
+	const { slotsMax } = termsAfter(previous, change.replicas ?? previous.replicas);
+	return { ...previous, ...change, slotsMax, era, seq: 0, nbf: nowMs, exp: nowMs + VALID_MS };
+}
+
+/** Never fewer slots than before: tighter terms of admission would take an epoch of the owner's. */
+function termsAfter(previous: Pick<Charter, 'slotsMax'> | undefined, replicas: number) {
+	const terms = defaultAdmissionTerms(replicas);
+	return { ...terms, slotsMax: Math.max(terms.slotsMax, previous?.slotsMax ?? 0) };
 }
 
 /** Everything that the winners of a placement need, under a tender key made for it. */

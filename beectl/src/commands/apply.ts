@@ -115,7 +115,7 @@ async function applyAll(workloads: readonly LoadedWorkload[], cli: Cli, options:
 			else throwProblem(await placeWorkload(placing));
 			told = plan.isNew ? 'created' : 'placed again';
 		} else if (plan.action === 'update') {
-			charter = charterFor(signer, wanted, plan.era, cli.nowMs());
+			charter = charterFor(signer, wanted, plan.era, cli.nowMs(), current?.charter);
 			const envelope = signRecord('charter', charter, signer);
 			const change = plan.isNewManifest ? { charter: envelope, manifest: wanted.manifestBytes } : { charter: envelope };
 			const { hostsReached } = await api.charter(change, { signal });

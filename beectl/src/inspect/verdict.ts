@@ -8,6 +8,7 @@ import {
 	openEnrolmentRequest,
 	openMesh,
 	openRecord,
+	openReplicaCert,
 	ownerIdOf,
 	type PeekedRecord,
 	sameBytes,

@@ -1,4 +1,11 @@
-import { createKeyPair, genesisFor, ownerIdOf, signRecord, workloadIdOf } from '@beemesh/sdk/identity';
+import {
+	createKeyPair,
+	defaultAdmissionTerms,
+	genesisFor,
+	ownerIdOf,
+	signRecord,
+	workloadIdOf,
+} from '@beemesh/sdk/identity';
 import type { RecordCid } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { beforeEach, describe, it } from 'mocha';
@@ -15,6 +22,7 @@ function charter(name: string, era: number, { deleted = true, signer = owner } =
 		'charter',
 		{
 			...{ wid, owner: ownerIdOf(signer.publicKey), era, kind: 'Deployment', namespace: 'default', name },
+			...defaultAdmissionTerms(0),
 			...{ manifestCid: wid as unknown as RecordCid, replicas: 0, deleted, nbf: NOW_MS, exp: NOW_MS + 1e9 },
 		},
 		signer,

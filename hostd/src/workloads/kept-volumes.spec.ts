@@ -1,7 +1,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createKeyPair, genesisFor, ownerIdOf, signRecord, workloadIdOf } from '@beemesh/sdk/identity';
+import {
+	createKeyPair,
+	defaultAdmissionTerms,
+	genesisFor,
+	ownerIdOf,
+	signRecord,
+	workloadIdOf,
+} from '@beemesh/sdk/identity';
 import type { RecordCid } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
@@ -20,6 +27,7 @@ function charter(change: { name?: string; era?: number; deleted?: boolean }, sig
 		'charter',
 		{
 			...{ wid: widOf(name), owner: ownerIdOf(signer.publicKey), era, kind: 'StatefulSet', namespace: 'default', name },
+			...defaultAdmissionTerms(0),
 			...{ manifestCid: widOf(name) as unknown as RecordCid, replicas: 0, deleted, nbf: nowMs, exp: nowMs + 60_000 },
 		},
 		signer,

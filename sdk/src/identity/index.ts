@@ -1,6 +1,7 @@
 /** Keys, signed records and chains of trust. */
 export * from './armor.ts';
 export * from './describe.ts';
+export * from './epochs/index.ts';
 export * from './group-seal.ts';
 export * from './invite.ts';
 export * from './keys.ts';

@@ -17,6 +17,7 @@ import {
 	type RecordCid,
 	type ReplicaCert,
 	type ReplicaId,
+	SLOTS_MAX,
 	type Tender,
 	type TenderGrant,
 	type WorkloadId,
@@ -35,7 +36,13 @@ import {
 	signRecord,
 } from './records.ts';
 
-const CERT_TTL_MS = 24 * 60 * 60 * 1000;
+/** What a charter says about admission where nobody asks for anything else, with room to scale up. */
+export function defaultAdmissionTerms(
+	replicas: number,
+): Pick<Charter, 'seq' | 'slotsMax' | 'admit' | 'certTtlMs' | 'imageDigests'> {
+	const slotsMax = Math.min(Math.max(2 * replicas, 64), SLOTS_MAX);
+	return { seq: 0, slotsMax, admit: { k: 1 }, certTtlMs: LIMITS.certTtlMsMax, imageDigests: [] };
+}
 
 /** The Genesis of this owner's workload of this name; deterministic, so that names resolve without a registry. */
 export function genesisFor(owner: Uint8Array, kind: WorkloadKind, namespace: string, name: string): Genesis {
@@ -179,7 +186,7 @@ export function certify(
 	nowMs: number,
 ): Uint8Array {
 	const { wid, owner, namespace, name } = charter;
-	const { slot, gen, incarnation, replicaId, sigKey, kemKey, awardId } = csr;
+	const { slot, gen, incarnation, replicaId, sigKey, kemKey, peerProof, awardId } = csr;
 	const body: ReplicaCert = {
 		wid,
 		owner,
@@ -191,10 +198,13 @@ export function certify(
 		replicaId,
 		sigKey,
 		kemKey,
+		peerProof,
 		machineId,
 		awardId,
+		csrCid: cidOf(encodeRecord(csr)),
+		manifestCid: charter.manifestCid,
 		nbf: nowMs,
-		exp: nowMs + CERT_TTL_MS,
+		exp: nowMs + charter.certTtlMs,
 	};
 	return signRecord('replica-cert', body, tenderKey);
 }

@@ -1,5 +1,6 @@
 /** Message types, identifiers, records and limits that both planes share. Pure. */
 export * from './dag-cbor.ts';
+export * from './epoch-records.ts';
 export * from './fields.ts';
 export * from './ids.ts';
 export * from './kube.ts';

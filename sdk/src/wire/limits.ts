@@ -16,6 +16,16 @@ export const LIMITS = {
 	replayWindowMs: 330_000,
 	/** Nesting depth of a decoded record. */
 	depthMax: 16,
+	/** Signatures on one record, of those types that may carry several. */
+	signersMax: 16,
+	/** One epoch of a workload: 1,024 members and 16 signatures are some 210 KiB; 64 members with 15, 62 KiB. */
+	epochBytesMax: 256 * 1024,
+	/** Epochs kept since the owner's last one. */
+	epochLinksMax: 4096,
+	/** What an admitted replica is answered: membership so far, and secrets. */
+	admissionBytesMax: 4 * 1024 * 1024,
+	/** A replica's certificate is renewed at half of it at the latest. */
+	certTtlMsMax: 24 * 3_600_000,
 	addressesMax: 16,
 	addressBytesMax: 256,
 } as const;

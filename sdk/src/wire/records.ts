@@ -3,6 +3,7 @@
  * `{b: body as DAG-CBOR, s: [{k: key or its ID, s: signature}]}` (see `identity/`); its ID is the CID of the body.
  */
 import * as v from 'valibot';
+import { epochSchema } from './epoch-records.ts';
 import { bytesSchema, envelopeSchema, exactBytesSchema } from './fields.ts';
 import { KEY_BYTES, LIMITS } from './limits.ts';
 import {
@@ -10,6 +11,7 @@ import {
 	leaseSchema,
 	machineCertSchema,
 	machineCsrSchema,
+	machineRenewalSchema,
 	meshEpochSchema,
 	meshGenesisSchema,
 	presenceSchema,
@@ -32,12 +34,13 @@ const KIB = 1024;
 
 /**
  * `names`: `key` where whoever verifies may know nothing yet; `key-id` (SHA-256 of the key) where the key is in a
- * certificate, or in the record, and would only be carried twice.
+ * certificate, or in the record, and would only be carried twice. `signers`: how many sign it; absent: one.
  */
 export const RECORDS = {
 	'mesh-genesis': { schema: meshGenesisSchema, bytesMax: 8 * KIB, names: 'key-id' },
 	enroller: { schema: enrollerSchema, bytesMax: 8 * KIB, names: 'key-id' },
 	'machine-cert': { schema: machineCertSchema, bytesMax: 16 * KIB, names: 'key-id' },
+	'machine-renewal': { schema: machineRenewalSchema, bytesMax: 8 * KIB, names: 'key-id' },
 	'machine-csr': { schema: machineCsrSchema, bytesMax: 16 * KIB, names: 'key-id' },
 	'mesh-epoch': { schema: meshEpochSchema, bytesMax: 64 * KIB, names: 'key-id' },
 	'owner-root': { schema: ownerRootSchema, bytesMax: 8 * KIB, names: 'key-id' },
@@ -50,12 +53,22 @@ export const RECORDS = {
 	csr: { schema: csrSchema, bytesMax: 16 * KIB, names: 'key-id' },
 	'host-statement': { schema: hostStatementSchema, bytesMax: 8 * KIB, names: 'key-id' },
 	'replica-cert': { schema: replicaCertSchema, bytesMax: 24 * KIB, names: 'key-id' },
+	epoch: {
+		...{ schema: epochSchema, bytesMax: LIMITS.epochBytesMax, names: 'key-id' },
+		signers: { min: 1, max: LIMITS.signersMax },
+	},
 	'service-record': { schema: serviceRecordSchema, bytesMax: 24 * KIB, names: 'key-id' },
 	presence: { schema: presenceSchema, bytesMax: 24 * KIB, names: 'key-id' },
 	'owner-request': { schema: ownerRequestSchema, bytesMax: 8 * KIB, names: 'key' },
 } as const;
 export type RecordType = keyof typeof RECORDS;
 export type RecordBody<T extends RecordType> = v.InferOutput<(typeof RECORDS)[T]['schema']>;
+
+/** How many signatures a record of this type carries. */
+export function signersOf(type: RecordType): { readonly min: number; readonly max: number } {
+	const record = RECORDS[type];
+	return 'signers' in record ? record.signers : { min: 1, max: 1 };
+}
 
 /** What a winner of an award receives to run and to heal a workload. Envelopes, and the canonical manifest. */
 export const bundleSchema = v.strictObject({

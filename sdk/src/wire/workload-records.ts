@@ -47,18 +47,33 @@ export const genesisSchema = v.strictObject({
 });
 export type Genesis = v.InferOutput<typeof genesisSchema>;
 
-/** The workload's mutable name: the newest era wins. Signed by the owner. */
+/** Digest of a container image. */
+const imageDigestSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/));
+
+/** The workload's mutable name: the highest (era, seq) wins. Signed by the owner. */
 export const charterSchema = v.strictObject({
 	wid: workloadIdSchema,
 	owner: ownerIdSchema,
 	/** Grows with every change the owner makes. */
 	era: safeInt,
+	/** Grows with renewals within an era, which change nothing but the time that the charter holds. */
+	seq: safeInt,
 	kind: kindSchema,
 	namespace: nameSchema,
 	name: nameSchema,
 	manifestCid: cidSchema,
 	/** Desired replicas; slots 0..replicas-1. */
 	replicas: v.pipe(safeInt, v.maxValue(SLOTS_MAX)),
+	/** Members have slots below it, whoever admits them. */
+	slotsMax: v.pipe(safeInt, v.minValue(1), v.maxValue(SLOTS_MAX)),
+	admit: v.strictObject({
+		/** Signatures of current members that an epoch takes; of a StatefulSet at least their majority. */
+		k: v.pipe(safeInt, v.minValue(1), v.maxValue(LIMITS.signersMax)),
+	}),
+	/** How long a replica's certificate lives at most. */
+	certTtlMs: v.pipe(safeInt, v.minValue(1_000), v.maxValue(LIMITS.certTtlMsMax)),
+	/** Images that replicas may run; empty: not pinned. */
+	imageDigests: v.pipe(v.array(imageDigestSchema), v.maxLength(32)),
 	/** The workload has been deleted: replicas leave, hosts reap. */
 	deleted: v.boolean(),
 	nbf: timeMs,
@@ -156,7 +171,10 @@ export const hostStatementSchema = v.strictObject({
 });
 export type HostStatement = v.InferOutput<typeof hostStatementSchema>;
 
-/** Membership of one replica. Signed with the workload's tender key. */
+/**
+ * What a replica says of itself, signed with its own key. It proves no membership alone: an epoch that names its CID does.
+ * So it can be shown to anybody, and two of them fit into one handshake.
+ */
 export const replicaCertSchema = v.strictObject({
 	wid: workloadIdSchema,
 	owner: ownerIdSchema,
@@ -168,8 +186,14 @@ export const replicaCertSchema = v.strictObject({
 	replicaId: replicaIdSchema,
 	sigKey: publicKeySchema,
 	kemKey: kemKeySchema,
+	/** As in the CSR. */
+	peerProof: exactBytesSchema(KEY_BYTES.peerProof),
 	machineId: machineIdSchema,
 	awardId: ulidSchema,
+	/** The request for admission that the members have seen, with the host's statement about it. */
+	csrCid: cidSchema,
+	/** What it was started from. */
+	manifestCid: cidSchema,
 	nbf: timeMs,
 	exp: timeMs,
 });

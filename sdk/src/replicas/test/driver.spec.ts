@@ -8,6 +8,7 @@ import {
 	createNodeKeys,
 	createPeerKey,
 	createUlid,
+	defaultAdmissionTerms,
 	encodeManifest,
 	genesisFor,
 	type NodeKeys,
@@ -52,6 +53,7 @@ function makeBundle(replicas: number): OpenedBundle {
 	const nowMs = Date.now();
 	const charter = {
 		...{ wid, owner: id, era: 1, kind: 'Deployment' as const, namespace: 'default', name: 'web', manifestCid: cid },
+		...defaultAdmissionTerms(replicas),
 		...{ replicas, deleted: false, nbf: nowMs, exp: nowMs + 3_600_000 },
 	} as const;
 	const grant = { wid, owner: id, tenderKey: tenderKey.publicKey, quota: 9, exp: nowMs + 3_600_000 };
