@@ -1,98 +1,103 @@
 /**
- * What a replica shows of itself: its service record, and where the reader may not know it, the certificate and grant
- * that prove it a replica of its workload. With them the bytes serve as hello of a session and as value in the workload's
- * DHT, and whoever receives them, from whomever, can check them alone; without, they are the news of one already known.
+ * What a replica shows of itself: its service record, and where the reader may not know it, the certificate that the record
+ * is checked with. In a session's hello and in the workload's DHT it has both; as news to those who know the replica, the
+ * record alone. Whether the certificate is a member's is `Trust`'s to say.
  */
 import * as v from 'valibot';
 import { MeshError } from '../errors.ts';
-import { type Credential, openCredential, peekRecord, sameBytes } from '../identity/index.ts';
+import { type OpenedRecord, openReplicaCert, peekRecord } from '../identity/index.ts';
 import {
 	decodeRecord,
 	encodeRecord,
 	envelopeSchema,
 	LIMITS,
 	type ReplicaCert,
+	type ReplicaId,
 	type ServiceRecord,
+	type WorkloadId,
 } from '../wire/index.ts';
+import type { Trust } from './trust.ts';
 
 /** Records live this long, and are renewed three times in it. */
 export const RECORD_TTL_MS = 15_000;
 
-const schema = v.strictObject({
-	credential: v.optional(v.strictObject({ cert: envelopeSchema, grant: envelopeSchema })),
-	record: envelopeSchema,
-});
+const schema = v.strictObject({ cert: v.optional(envelopeSchema), record: envelopeSchema });
 
 export interface Advertisement {
 	readonly cert: ReplicaCert;
-	/** Public key of the workload's owner. */
-	readonly owner: Uint8Array;
 	readonly record: ServiceRecord;
-	/** With its credential, to pass on. */
+	/** With its certificate, to pass on. */
 	readonly bytes: Uint8Array;
-	/** The record alone, for those who have the credential. */
+	/** The record alone, for those who have the certificate. */
 	readonly news: Uint8Array;
 }
 
-export function encodeAdvertisement(record: Uint8Array, credential?: Credential): Uint8Array {
-	return encodeRecord(credential === undefined ? { record } : { credential: { ...credential }, record });
+export type ReadAdvertisement = (bytes: Uint8Array, nowMs: number) => Advertisement;
+
+export function encodeAdvertisement(record: Uint8Array, cert?: Uint8Array): Uint8Array {
+	return encodeRecord(cert === undefined ? { record } : { cert, record });
 }
 
-interface Verified {
-	readonly credential: Credential;
-	readonly opened: ReturnType<typeof openCredential>;
+/** What an advertisement claims, nothing of it proved. Throws `invalid_input`. */
+export function peekAdvertisement(bytes: Uint8Array): {
+	readonly cert: Uint8Array | undefined;
+	readonly wid: WorkloadId;
+} {
+	const parsed = v.safeParse(schema, decodeRecord(bytes));
+	if (!parsed.success) throw new MeshError('invalid_input', 'not an advertisement of a replica');
+	return { cert: parsed.output.cert, wid: peekRecord('service-record', parsed.output.record).body.wid };
 }
 
-/** Opens advertisements; remembers the credentials it has verified, because records change every few seconds. */
-export function createAdvertisementReader(credentialsMax = 2048): (bytes: Uint8Array, nowMs: number) => Advertisement {
-	const verified = new Map<string, Verified>();
+/** Opens advertisements of members; remembers certificates, because records change every few seconds. */
+export function createAdvertisementReader(trust: Trust, certsMax = 2048): ReadAdvertisement {
+	const certs = new Map<ReplicaId, OpenedRecord<'replica-cert'>>();
 
 	return (bytes, nowMs) => {
 		const parsed = v.safeParse(schema, decodeRecord(bytes));
 		if (!parsed.success) throw new MeshError('invalid_input', 'not an advertisement of a replica');
-		const { record: envelope, credential: brought } = parsed.output;
+		const { record: envelope, cert: brought } = parsed.output;
 		const claimed = peekRecord('service-record', envelope);
-		const { credential, opened } = open(claimed.body.replicaId, brought, nowMs);
-		const { cert, owner } = opened;
-		const { body } = claimed.verify([cert.sigKey]);
-		const isOfCert =
-			body.replicaId === cert.replicaId &&
-			body.wid === cert.wid &&
-			body.slot === cert.slot &&
-			body.gen === cert.gen &&
-			body.incarnation === cert.incarnation &&
-			body.machineId === cert.machineId;
-		if (!isOfCert)
-			throw new MeshError('unauthorized', 'the service record says other than the certificate of its replica');
+		const cert = certOf(claimed.body.replicaId, brought);
+		if (!trust.memberOf(cert))
+			throw new MeshError('unauthorized', `replica ${cert.body.replicaId} is no member of its workload`);
+		const { body } = claimed.verify([cert.body.sigKey]);
+		requireOfCert(body, cert.body);
 		if (body.exp > body.ts + RECORD_TTL_MS) throw new MeshError('invalid_input', 'the service record lives too long');
 		if (body.ts > nowMs + LIMITS.skewMs || body.exp < nowMs - LIMITS.skewMs) {
 			throw new MeshError('unauthorized', 'the service record is not of this time');
 		}
-		const news = brought === undefined ? bytes : encodeAdvertisement(envelope);
 		return {
-			cert,
-			owner,
+			cert: cert.body,
 			record: body,
-			news,
-			bytes: brought === undefined ? encodeAdvertisement(envelope, credential) : bytes,
+			news: encodeAdvertisement(envelope),
+			bytes: encodeAdvertisement(envelope, cert.envelope),
 		};
 	};
 
-	function open(replicaId: string, brought: Credential | undefined, nowMs: number): Verified {
-		const known = verified.get(replicaId);
-		const isValid = known !== undefined && nowMs <= known.opened.cert.exp && nowMs <= known.opened.grant.exp;
+	function certOf(replicaId: ReplicaId, brought: Uint8Array | undefined): OpenedRecord<'replica-cert'> {
+		const known = certs.get(replicaId);
 		if (brought === undefined) {
-			if (isValid) return known;
+			if (known !== undefined) return known;
 			throw new MeshError('unauthorized', `the certificate of replica ${replicaId} is not known here`);
 		}
-		if (isValid && sameBytes(known.credential.cert, brought.cert) && sameBytes(known.credential.grant, brought.grant)) {
-			return known;
+		const cert = openReplicaCert(brought);
+		// Of two certificates of one replica the one that is a member's holds, and the other may not displace it.
+		if (known === undefined || trust.memberOf(cert)) {
+			if (certs.size >= certsMax) certs.clear();
+			certs.set(cert.body.replicaId, cert);
 		}
-		const opened = openCredential(brought, nowMs);
-		const entry = { credential: brought, opened };
-		if (verified.size >= credentialsMax) verified.clear();
-		// Under the name that it proves, not the one that came with it.
-		verified.set(opened.cert.replicaId, entry);
-		return entry;
+		return cert;
 	}
+}
+
+function requireOfCert(record: ServiceRecord, cert: ReplicaCert): void {
+	const isOfCert =
+		record.replicaId === cert.replicaId &&
+		record.wid === cert.wid &&
+		record.slot === cert.slot &&
+		record.gen === cert.gen &&
+		record.incarnation === cert.incarnation &&
+		record.machineId === cert.machineId;
+	if (!isOfCert)
+		throw new MeshError('unauthorized', 'the service record says other than the certificate of its replica');
 }

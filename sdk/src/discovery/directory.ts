@@ -2,27 +2,50 @@
  * Everything a replica knows of replicas: admits sessions, keeps a view per workload, publishes its own record, and
  * pushes news to those connected. Sub-second truth comes from here; the workload's DHT is the backstop.
  */
+import * as v from 'valibot';
 import { MeshError } from '../errors.ts';
-import { type Credential, type Signer, sameBytes, signRecord } from '../identity/index.ts';
+import { type EpochName, type Offered, type OpenedRecord, type Signer, signRecord } from '../identity/index.ts';
 import type { Caller } from '../streams/rpc/contract.ts';
 import type { HelloExchange, RpcNode, Session } from '../streams/rpc/session.types.ts';
 import { type Logger, silentLogger } from '../telemetry/index.ts';
 import {
+	bytesSchema,
+	cidSchema,
 	decodeRecord,
 	encodeRecord,
+	envelopeSchema,
 	type PeerId,
 	type RecordCid,
 	type ReplicaCert,
 	type ServiceRecord,
 	type SlotGen,
+	timeMs,
 	type WorkloadId,
 } from '../wire/index.ts';
-import { type Advertisement, createAdvertisementReader, encodeAdvertisement, RECORD_TTL_MS } from './advertisement.ts';
+import {
+	type Advertisement,
+	createAdvertisementReader,
+	encodeAdvertisement,
+	peekAdvertisement,
+	RECORD_TTL_MS,
+	type ReadAdvertisement,
+} from './advertisement.ts';
 import type { MembershipConfig } from './core/index.ts';
-import { ADVERTISEMENTS, ADVERTISEMENTS_BYTES_MAX, HEARTBEAT, PeerApi } from './peer-api.ts';
+import { ADVERTISEMENTS, ADVERTISEMENTS_BYTES_MAX, EPOCHS, epochNewsSchema, HEARTBEAT, PeerApi } from './peer-api.ts';
+import type { Trust } from './trust.ts';
 import { type MemberEvent, WorkloadView } from './view.ts';
 
 const REFRESH_MS = 5000;
+const EPOCHS_BYTES_MAX = 4 * 1024 * 1024;
+/** A hello has 64 KiB; a larger epoch is sent right after it. */
+const HELLO_EPOCH_BYTES_MAX = 32 * 1024;
+
+const helloSchema = v.strictObject({
+	v: v.literal(1),
+	ad: envelopeSchema,
+	head: v.optional(v.strictObject({ era: timeMs, e: timeMs, cid: cidSchema })),
+	epoch: v.optional(bytesSchema(HELLO_EPOCH_BYTES_MAX)),
+});
 /** Time for the remote's answer to a ping on behalf of somebody who suspects it. */
 const INDIRECT_PING_MS = 200;
 
@@ -32,6 +55,8 @@ export interface PeerPrincipal {
 	/** A replica of our own workload; others of the same owner and namespace may only call. */
 	readonly isMember: boolean;
 	readonly advertisement: Advertisement;
+	/** The newest epoch of its workload that it knew when the session began. */
+	readonly head: EpochName | undefined;
 }
 
 /** The part of our service record that changes. */
@@ -44,10 +69,8 @@ export interface RecordChange {
 }
 
 export interface DirectoryOptions {
-	readonly cert: ReplicaCert;
-	readonly credential: Credential;
-	/** Public key of our owner. */
-	readonly owner: Uint8Array;
+	readonly cert: OpenedRecord<'replica-cert'>;
+	readonly trust: Trust;
 	readonly signer: Signer;
 	readonly manifestCid: RecordCid;
 	readonly version: string;
@@ -70,9 +93,12 @@ export interface DirectoryListener {
 export class Directory {
 	readonly exchange: HelloExchange<PeerPrincipal>;
 	readonly #options: DirectoryOptions;
-	readonly #read = createAdvertisementReader();
+	readonly #read: ReadAdvertisement;
+	readonly #cert: ReplicaCert;
 	readonly #views = new Map<WorkloadId, WorkloadView>();
 	readonly #listeners = new Set<DirectoryListener>();
+	/** Heads that peers have had from us. */
+	readonly #sent = new WeakMap<Session<PeerPrincipal>, EpochName>();
 	readonly #subscriptions: Disposable[] = [];
 	readonly #log: Logger;
 	readonly #outvoted = new AbortController();
@@ -84,8 +110,10 @@ export class Directory {
 	constructor(options: DirectoryOptions) {
 		this.#options = options;
 		this.#log = options.log ?? silentLogger;
-		const { cert, manifestCid, version, zone } = options;
-		const { wid, replicaId, slot, gen, incarnation, machineId } = cert;
+		const { manifestCid, version, zone, trust } = options;
+		this.#cert = options.cert.body;
+		this.#read = createAdvertisementReader(trust);
+		const { wid, replicaId, slot, gen, incarnation, machineId } = this.#cert;
 		this.#record = {
 			...{ wid, replicaId, slot, gen, incarnation, machineId, manifestCid, version },
 			...(zone === undefined ? {} : { zone }),
@@ -93,7 +121,16 @@ export class Directory {
 		};
 		this.#advertisement = this.#sign({});
 		this.exchange = {
-			hello: () => encodeRecord({ v: 1, ad: this.#advertisement.bytes }),
+			hello: () => {
+				const head = trust.chain(wid)?.head;
+				const link = trust
+					.chain(wid)
+					?.linksSince((head?.e ?? 0) - 1)
+					.at(-1);
+				const known = head === undefined ? {} : { head: { era: head.era, e: head.e, cid: head.cid } };
+				const epoch = link === undefined || link.epoch.byteLength > HELLO_EPOCH_BYTES_MAX ? {} : { epoch: link.epoch };
+				return encodeRecord({ v: 1, ad: this.#advertisement.bytes, ...known, ...epoch });
+			},
 			admit: (remote, hello) => this.#admit(remote, hello),
 		};
 	}
@@ -121,7 +158,7 @@ export class Directory {
 
 	/** Our own workload. */
 	get own(): WorkloadView {
-		return this.view(this.#options.cert.wid);
+		return this.view(this.#cert.wid);
 	}
 
 	listen(listener: DirectoryListener): Disposable {
@@ -156,6 +193,10 @@ export class Directory {
 				this.#views.get(principal.cert.wid)?.heard(remote as PeerId),
 			),
 			services.onNotify(ADVERTISEMENTS, (payload) => this.#onAdvertisements(payload)),
+			services.onNotify(EPOCHS, (payload) => void this.#onEpochs(payload)),
+			this.#options.trust.onChange(({ wid, offered }) => {
+				if (wid === this.#cert.wid) this.#tellEpoch(offered);
+			}),
 			node.onSession((session) => this.#onSession(session)),
 		);
 		this.#refresh = setInterval(() => this.publish({}), REFRESH_MS);
@@ -172,7 +213,7 @@ export class Directory {
 	view(wid: WorkloadId): WorkloadView {
 		let view = this.#views.get(wid);
 		if (view === undefined) {
-			const isOwn = wid === this.#options.cert.wid;
+			const isOwn = wid === this.#cert.wid;
 			view = new WorkloadView({
 				wid,
 				self: isOwn ? this.#record.replicaId : undefined,
@@ -201,7 +242,7 @@ export class Directory {
 
 	/** Takes an advertisement from anywhere, such as the DHT. Throws when it proves nothing, or is another owner's. */
 	learn(bytes: Uint8Array): void {
-		const advertisement = this.#verify(bytes);
+		const advertisement = this.#read(bytes, Date.now());
 		if (advertisement.record.replicaId === this.#record.replicaId) return;
 		// Only of workloads that we belong to or call: anybody's else would be memory for nothing.
 		this.#views.get(advertisement.record.wid)?.learn(advertisement);
@@ -231,7 +272,7 @@ export class Directory {
 	}
 
 	#sign(change: RecordChange): Advertisement {
-		const { credential, cert, owner, signer, addresses } = this.#options;
+		const { cert, signer, addresses } = this.#options;
 		const nowMs = Date.now();
 		this.#record = {
 			...this.#record,
@@ -246,25 +287,25 @@ export class Directory {
 			exp: nowMs + RECORD_TTL_MS,
 		};
 		const record = signRecord('service-record', this.#record, signer);
-		const [bytes, news] = [encodeAdvertisement(record, credential), encodeAdvertisement(record)];
-		return { cert, owner, record: this.#record, bytes, news };
+		const [bytes, news] = [encodeAdvertisement(record, cert.envelope), encodeAdvertisement(record)];
+		return { cert: cert.body, record: this.#record, bytes, news };
 	}
 
-	#admit(remote: PeerId | 'local', hello: Uint8Array): PeerPrincipal {
-		const outer = decodeRecord(hello) as { v?: unknown; ad?: unknown };
-		if (outer?.v !== 1 || !(outer.ad instanceof Uint8Array)) {
+	async #admit(remote: PeerId | 'local', hello: Uint8Array): Promise<PeerPrincipal> {
+		const parsed = v.safeParse(helloSchema, decodeRecord(hello));
+		if (!parsed.success)
 			throw new MeshError('invalid_input', 'the hello is not one of a replica, or of a version this one does not know');
-		}
-		const advertisement = this.#verify(outer.ad);
+		const { ad, head, epoch } = parsed.output;
+		const { cert: envelope } = peekAdvertisement(ad);
+		if (envelope === undefined) throw new MeshError('invalid_input', 'the hello came without a certificate');
+		await this.#options.trust.require(envelope, epoch === undefined ? [] : [{ epoch, certs: [] }]);
+		const advertisement = this.#read(ad, Date.now());
 		const { cert, record } = advertisement;
 		if (cert.replicaId !== remote)
 			throw new MeshError('unauthorized', 'the certificate is of another replica than the one connected');
-		const isMember = cert.wid === this.#options.cert.wid;
-		if (!isMember && cert.namespace !== this.#options.cert.namespace) {
-			throw new MeshError(
-				'unauthorized',
-				`namespace ${cert.namespace} may not call into ${this.#options.cert.namespace}`,
-			);
+		const isMember = cert.wid === this.#cert.wid;
+		if (!isMember && cert.namespace !== this.#cert.namespace) {
+			throw new MeshError('unauthorized', `namespace ${cert.namespace} may not call into ${this.#cert.namespace}`);
 		}
 		const newestGen = this.#views.get(cert.wid)?.generations().get(cert.slot) ?? 0;
 		const isDisplaced = isMember && this.#options.displace === 'at-once' && cert.gen < newestGen;
@@ -278,15 +319,7 @@ export class Directory {
 			);
 		}
 		if (record.left) throw new MeshError('conflict', 'this replica has left its workload');
-		return { cert, isMember, advertisement };
-	}
-
-	#verify(bytes: Uint8Array): Advertisement {
-		const advertisement = this.#read(bytes, Date.now());
-		if (!sameBytes(advertisement.owner, this.#options.owner)) {
-			throw new MeshError('unauthorized', 'this replica belongs to another owner');
-		}
-		return advertisement;
+		return { cert, isMember, advertisement, head };
 	}
 
 	#onSession(session: Session<PeerPrincipal>): void {
@@ -295,6 +328,7 @@ export class Directory {
 		const view = this.view(principal.cert.wid);
 		session.onClose(() => view.sessionClosed(peer));
 		view.sessionOpened(principal.advertisement);
+		this.#sendEpochs(session);
 		// Whoever connects learns of all replicas of our workload; the newest record of ours may postdate its hello.
 		session.notify(ADVERTISEMENTS, encodeRecord(this.own.advertisements().map(({ bytes }) => bytes)));
 		if (principal.isMember) this.#emit((l) => l.onMemberSession?.(session));
@@ -308,13 +342,52 @@ export class Directory {
 			try {
 				this.learn(bytes);
 			} catch (error) {
-				this.#log.debug('advertisement refused', { error });
+				void this.#learnLater(bytes, error);
 			}
 		}
 	}
 
+	/** A replica that was admitted in an epoch that we have not heard of. */
+	async #learnLater(bytes: Uint8Array, refusal: unknown): Promise<void> {
+		try {
+			const { cert, wid } = peekAdvertisement(bytes);
+			if (cert === undefined || !this.#views.has(wid)) throw refusal;
+			await this.#options.trust.require(cert);
+			this.learn(bytes);
+		} catch (error) {
+			this.#log.debug('advertisement refused', { error });
+		}
+	}
+
+	async #onEpochs(payload: Uint8Array): Promise<void> {
+		const { trust } = this.#options;
+		try {
+			const { wid, links } = v.parse(epochNewsSchema, decodeRecord(payload, EPOCHS_BYTES_MAX));
+			if (trust.chain(wid) !== undefined && trust.offer(wid, links).type === 'gap') await trust.refresh(wid);
+		} catch (error) {
+			this.#log.debug('epochs refused', { error });
+		}
+	}
+
+	/** Members, and callers, who check our members too. */
+	#tellEpoch(offered: Offered): void {
+		if (offered.type === 'known' || offered.type === 'gap') return;
+		for (const session of this.node.sessions()) this.#sendEpochs(session);
+	}
+
+	/** Links after what the peer is known to have; it may have had them since from somebody else. */
+	#sendEpochs(session: Session<PeerPrincipal>): void {
+		const chain = this.#options.trust.chain(this.#cert.wid);
+		if (chain === undefined) return;
+		const theirs = session.principal.isMember ? session.principal.head : undefined;
+		const sent = this.#sent.get(session) ?? theirs;
+		const links = chain.linksFor(sent);
+		this.#sent.set(session, chain.head);
+		if (links.length > 0) session.notify(EPOCHS, encodeRecord({ wid: this.#cert.wid, links }));
+	}
+
 	#onMember(wid: WorkloadId, event: MemberEvent): void {
-		if (wid === this.#options.cert.wid) {
+		if (wid === this.#cert.wid) {
 			if (event.type === 'added') this.#tellCallers(event.record);
 			if (event.type === 'removed' && event.cause === 'superseded') this.#tellDisplaced(event.record);
 		}

@@ -11,4 +11,5 @@ export {
 export type { NetworkEnd, NetworkOptions, OpenNetwork, WorkloadDht } from './network.ts';
 export { PeerApi } from './peer-api.ts';
 export { ReplicaSession } from './session-identity.ts';
+export { type Roster, Trust } from './trust.ts';
 export { type MemberEvent, WorkloadView } from './view.ts';

@@ -1,7 +1,16 @@
 /** What replicas of one workload ask of each other, besides what the app serves. Refused to callers from elsewhere. */
 import * as v from 'valibot';
 import { contract, rpc } from '../streams/rpc/contract.ts';
-import { bytesSchema, envelopeSchema, genSchema, LIMITS, replicaIdSchema, slotSchema } from '../wire/index.ts';
+import {
+	bytesSchema,
+	envelopeSchema,
+	epochLinksSchema,
+	genSchema,
+	LIMITS,
+	replicaIdSchema,
+	slotSchema,
+	workloadIdSchema,
+} from '../wire/index.ts';
 
 const nothing = v.strictObject({});
 
@@ -26,6 +35,9 @@ export const PeerApi = contract('beemesh.peer', '1.0.0', {
 	}),
 });
 
+/** Channel on which epochs are pushed: a workload, and links that follow what the receiver is believed to know. */
+export const EPOCHS = 'beemesh/epochs';
+export const epochNewsSchema = v.strictObject({ wid: workloadIdSchema, links: epochLinksSchema });
 /** Channel of one-way messages that only say "I am here". */
 export const HEARTBEAT = 'beemesh/heartbeat';
 /** Channel on which advertisements are pushed: a DAG-CBOR list of them. */

@@ -1,21 +1,35 @@
 /**
- * A replica in its sessions: every connection of the work plane begins with the certificates of both replicas. Replicas of
- * one owner share a domain, so that workloads may call each other; what a caller may do is decided above.
+ * A replica in its sessions: every connection of the work plane begins with the certificates of both replicas, and ends
+ * when one of them is no member any more. Replicas of one owner share a domain, so that workloads may call each other;
+ * what a caller may do is decided above.
  */
 import * as v from 'valibot';
 import { MeshError } from '../errors.ts';
-import { type Credential, cidOf, openCredential, sameBytes, sha256, verifySignature } from '../identity/index.ts';
-import type { SessionIdentity } from '../streams/session/index.ts';
-import { decodeRecord, encodeRecord, envelopeSchema, type ReplicaCert } from '../wire/index.ts';
+import { type OpenedRecord, peekRecord, sha256, verifySignature } from '../identity/index.ts';
+import type { SessionIdentity, VerifiedPeer } from '../streams/session/index.ts';
+import {
+	bytesSchema,
+	decodeRecord,
+	encodeRecord,
+	envelopeSchema,
+	LIMITS,
+	type RecordCid,
+	type ReplicaCert,
+	type WorkloadId,
+} from '../wire/index.ts';
+import type { Trust } from './trust.ts';
 
-const schema = v.strictObject({ cert: envelopeSchema, grant: envelopeSchema });
+/** A certificate, and the newest epoch, which saves whoever is one behind from asking for it. */
+const schema = v.strictObject({ cert: envelopeSchema, epoch: v.optional(bytesSchema(LIMITS.epochBytesMax)) });
+const CREDENTIAL_BYTES_MAX = 24 * 1024;
 const KNOWN_MAX = 2048;
 
 export interface ReplicaSessionOptions {
 	/** Public key of the owner: replicas of another are refused. */
 	readonly owner: Uint8Array;
-	/** The owner's pre-shared key. */
-	readonly psk: Uint8Array;
+	/** The owner's pre-shared key; undefined before admission. */
+	readonly psk: () => Uint8Array | undefined;
+	readonly trust: Trust;
 	sign(message: Uint8Array): Uint8Array;
 }
 
@@ -25,47 +39,57 @@ export class ReplicaSession implements SessionIdentity<ReplicaCert> {
 	readonly domain: Uint8Array;
 	readonly #options: ReplicaSessionOptions;
 	readonly #known = new Map<string, Uint8Array>();
-	#certificate: { readonly bytes: Uint8Array; readonly cid: string } | undefined;
+	#own: { readonly cert: Uint8Array; readonly cid: RecordCid; readonly wid: WorkloadId } | undefined;
 
 	constructor(options: ReplicaSessionOptions) {
 		this.#options = options;
 		this.domain = sha256(Buffer.concat([new TextEncoder().encode('beemesh/owner/'), options.owner]));
 	}
 
-	admitted({ cert, grant }: Credential): void {
-		const bytes = encodeRecord({ cert, grant });
-		this.#certificate = { bytes, cid: cidOf(bytes) };
+	admitted({ cid, body, envelope }: OpenedRecord<'replica-cert'>): void {
+		this.#own = { cert: envelope, cid, wid: body.wid };
 	}
 
 	psks(): readonly Uint8Array[] {
-		return [this.#options.psk];
+		const psk = this.#options.psk();
+		return psk === undefined ? [] : [psk];
 	}
 
 	epoch(): number {
-		return 0;
+		return this.#own === undefined ? 0 : (this.#options.trust.chain(this.#own.wid)?.head.e ?? 0);
 	}
 
 	certificate(): { readonly bytes: Uint8Array; readonly cid: string } {
-		if (this.#certificate === undefined)
+		if (this.#own === undefined)
 			throw new MeshError('unavailable', 'this replica has not been admitted to its workload yet');
-		return this.#certificate;
+		const { cert, cid, wid } = this.#own;
+		return {
+			bytes: credentialOf(
+				cert,
+				this.#options.trust
+					.chain(wid)
+					?.linksSince(this.epoch() - 1)
+					.at(-1)?.epoch,
+			),
+			cid,
+		};
 	}
 
 	sign(message: Uint8Array): Uint8Array {
 		return this.#options.sign(message);
 	}
 
-	verify(certificate: Uint8Array, remote: string | undefined) {
-		const parsed = v.safeParse(schema, decodeRecord(certificate));
+	async verify(certificate: Uint8Array, remote: string | undefined): Promise<VerifiedPeer<ReplicaCert>> {
+		const parsed = v.safeParse(schema, decodeRecord(certificate, CREDENTIAL_BYTES_MAX));
 		if (!parsed.success) throw new MeshError('invalid_input', 'not the credential of a replica');
-		const { cert, owner } = openCredential(parsed.output, Date.now());
-		if (!sameBytes(owner, this.#options.owner))
-			throw new MeshError('unauthorized', 'this replica belongs to another owner');
-		if (cert.replicaId !== remote)
-			throw new MeshError('unauthorized', `the certificate is of ${cert.replicaId}, the connection of ${remote}`);
-		const cid = cidOf(certificate);
+		const { cert: envelope, epoch } = parsed.output;
+		const { replicaId } = peekRecord('replica-cert', envelope).body;
+		if (replicaId !== remote)
+			throw new MeshError('unauthorized', `the certificate is of ${replicaId}, the connection of ${remote}`);
+		const links = epoch === undefined ? [] : [{ epoch, certs: [] }];
+		const { body: cert, cid } = await this.#options.trust.require(envelope, links);
 		if (this.#known.size >= KNOWN_MAX) this.#known.clear();
-		this.#known.set(cid, certificate);
+		this.#known.set(cid, credentialOf(envelope));
 		return {
 			principal: cert,
 			cid,
@@ -76,4 +100,10 @@ export class ReplicaSession implements SessionIdentity<ReplicaCert> {
 	known(cid: string): Uint8Array | undefined {
 		return this.#known.get(cid);
 	}
+}
+
+/** Without the epoch where it would not fit: then it is asked for. */
+function credentialOf(cert: Uint8Array, epoch?: Uint8Array): Uint8Array {
+	const bytes = encodeRecord({ cert, ...(epoch === undefined ? {} : { epoch }) });
+	return bytes.byteLength <= CREDENTIAL_BYTES_MAX ? bytes : encodeRecord({ cert });
 }

@@ -1,0 +1,175 @@
+/**
+ * Whom a replica believes: the epochs of its own workload and of those that it meets, and with them who is a member now.
+ * What is missing is asked of the host, which passes on what it cannot read or forge.
+ */
+import { MeshError } from '../errors.ts';
+import {
+	type CharterOpened,
+	EpochChain,
+	type Member,
+	type Offered,
+	type OpenedRecord,
+	openReplicaCert,
+	peekRecord,
+	requireValid,
+	sameBytes,
+} from '../identity/index.ts';
+import { type EpochLink, LIMITS, type RecordCid, type WorkloadId } from '../wire/index.ts';
+
+/** What a member of a workload knows of it: enough for anybody of the same owner to check its members. */
+export interface Roster {
+	/** Envelope. */
+	readonly charter: Uint8Array;
+	readonly links: readonly EpochLink[];
+}
+
+export interface TrustOptions {
+	/** Public key of our owner: nobody else's workloads exist for us. */
+	readonly owner: Uint8Array;
+	/** Rosters of a workload from wherever they can be had; each is checked. */
+	readonly find: (wid: WorkloadId) => Promise<readonly Roster[]>;
+	/** Verifies a charter of our owner. */
+	readonly openCharter: (envelope: Uint8Array) => CharterOpened;
+	readonly nowMs?: () => number;
+}
+
+export type TrustEvent = { readonly wid: WorkloadId; readonly offered: Offered };
+
+/**
+ * A replica that a newer one displaced hands over before it goes: its sessions stay this long. One that was put out, with
+ * nobody in its place, has no such time.
+ */
+const OUTGOING_MS = 60_000;
+/** Between two searches for the roster of one workload: strangers must not make us ask for ever. */
+const FIND_EVERY_MS = 1_000;
+const CHAINS_MAX = 256;
+
+export class Trust {
+	readonly #options: TrustOptions;
+	readonly #chains = new Map<WorkloadId, EpochChain>();
+	readonly #outgoing = new Map<RecordCid, number>();
+	readonly #listeners = new Set<(event: TrustEvent) => void>();
+	readonly #finding = new Map<WorkloadId, { readonly found: Promise<void>; readonly atMs: number }>();
+	readonly #nowMs: () => number;
+
+	constructor(options: TrustOptions) {
+		this.#options = options;
+		this.#nowMs = options.nowMs ?? Date.now;
+	}
+
+	chain(wid: WorkloadId): EpochChain | undefined {
+		return this.#chains.get(wid);
+	}
+
+	onChange(listener: (event: TrustEvent) => void): Disposable {
+		this.#listeners.add(listener);
+		return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+	}
+
+	/** Takes what somebody says of a workload. Throws `unauthorized` or `invalid_input`; then nothing has changed. */
+	learn({ charter: envelope, links }: Roster): Offered | undefined {
+		const charter = this.#options.openCharter(envelope);
+		const { wid } = charter.body;
+		const known = this.#chains.get(wid);
+		if (known === undefined) {
+			if (this.#chains.size >= CHAINS_MAX) throw new MeshError('exhausted', 'too many workloads to keep track of');
+			this.#chains.set(wid, EpochChain.from(charter, links, this.#nowMs()));
+			return undefined;
+		}
+		known.takeCharter(charter);
+		return this.offer(wid, links);
+	}
+
+	/** Takes links of a workload whose chain is known. */
+	offer(wid: WorkloadId, links: readonly EpochLink[]): Offered {
+		const chain = this.#chains.get(wid);
+		if (chain === undefined) throw new MeshError('not_found', `nothing is known of the members of ${wid}`);
+		const offered = chain.offer(links, this.#nowMs());
+		if (offered.type !== 'extended' && offered.type !== 'forked') return offered;
+		const untilMs = this.#nowMs() + OUTGOING_MS;
+		for (const { certCid, slot, gen } of offered.left) {
+			const successor = chain.head.members.find((member) => member.slot === slot);
+			if (successor !== undefined && successor.gen >= gen) this.#outgoing.set(certCid, untilMs);
+		}
+		for (const [cid, until] of this.#outgoing) if (until < this.#nowMs()) this.#outgoing.delete(cid);
+		for (const listener of [...this.#listeners]) listener({ wid, offered });
+		return offered;
+	}
+
+	/** A member by what is known now; one on its way out counts. */
+	memberOf(cert: OpenedRecord<'replica-cert'>): boolean {
+		const { wid, exp } = cert.body;
+		if (this.#nowMs() > exp) return false;
+		const isIn = this.#chains.get(wid)?.memberByCid(cert.cid) !== undefined;
+		return isIn || (this.#outgoing.get(cert.cid) ?? 0) > this.#nowMs();
+	}
+
+	/**
+	 * Verifies that a certificate is a member's; `links` came with it. Looks for what is missing. Throws `unauthorized`,
+	 * `invalid_input`.
+	 */
+	async require(envelope: Uint8Array, links: readonly EpochLink[] = []): Promise<OpenedRecord<'replica-cert'>> {
+		const cert = openReplicaCert(envelope);
+		this.#requireOurs(cert);
+		if (this.memberOf(cert)) return cert;
+		const { wid } = cert.body;
+		if (links.length > 0 && this.#chains.has(wid)) {
+			this.offer(
+				wid,
+				links.map((link) => ({ epoch: link.epoch, certs: [...link.certs, envelope] })),
+			);
+			if (this.memberOf(cert)) return cert;
+		}
+		await this.#find(wid);
+		if (this.memberOf(cert)) return cert;
+		const head = this.#chains.get(wid)?.head;
+		const { slot, gen, name } = cert.body;
+		throw new MeshError(
+			'unauthorized',
+			`slot ${slot} generation ${gen} is no member of ${name}${head === undefined ? '' : ` in epoch ${head.e}`}`,
+			{ details: { rule: 'member' } },
+		);
+	}
+
+	/** Looks for what is missing of a workload. */
+	refresh(wid: WorkloadId): Promise<void> {
+		return this.#find(wid);
+	}
+
+	/** Who is in, by what is known now. */
+	members(wid: WorkloadId): readonly Member[] {
+		return this.#chains.get(wid)?.head.members ?? [];
+	}
+
+	#requireOurs({ body }: OpenedRecord<'replica-cert'>): void {
+		requireValid('the certificate', body, this.#nowMs());
+		if (body.exp - body.nbf > LIMITS.certTtlMsMax)
+			throw new MeshError('unauthorized', 'the certificate lives longer than a day');
+	}
+
+	/** One search at a time for each workload, and not more often than that is useful. */
+	#find(wid: WorkloadId): Promise<void> {
+		const known = this.#finding.get(wid);
+		if (known !== undefined && this.#nowMs() < known.atMs + FIND_EVERY_MS) return known.found;
+		const found = this.#search(wid);
+		if (this.#finding.size >= CHAINS_MAX) this.#finding.clear();
+		this.#finding.set(wid, { found, atMs: this.#nowMs() });
+		return found;
+	}
+
+	async #search(wid: WorkloadId): Promise<void> {
+		for (const roster of await this.#options.find(wid)) {
+			try {
+				// Somebody may answer for another workload than was asked for.
+				if (peekRecord('charter', roster.charter).body.wid === wid) this.learn(roster);
+			} catch {
+				// What one host passes on proves nothing of what others do.
+			}
+		}
+	}
+}
+
+/** Throws `unauthorized` unless the charter is signed by this owner. */
+export function requireOwner(charter: CharterOpened, owner: Uint8Array): void {
+	if (!sameBytes(charter.signer, owner)) throw new MeshError('unauthorized', 'this workload belongs to another owner');
+}
