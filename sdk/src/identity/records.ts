@@ -114,15 +114,15 @@ export function peekRecord<T extends RecordType>(type: T, envelope: Uint8Array):
 	const { b, signatures, body } = decode(type, envelope);
 	const cid = cidOf(b);
 	const claims = signatures.map(({ k }) => k);
-	const message = () => signedBytes(type, b);
 	const verifyAll = (keys: readonly Uint8Array[] | undefined): CosignedRecord<T> => {
 		const signers = claims.map((k) => keyNamed(k, keys));
 		const known = signers.filter((signer) => signer !== undefined);
 		const [signer] = known;
 		if (signer === undefined || known.length < signers.length)
 			throw new MeshError('unauthorized', `this ${type} record is signed with a key that may not sign it`);
+		const message = signedBytes(type, b);
 		for (const [i, key] of known.entries())
-			if (!isVerified(key, message(), signatures[i]?.s ?? new Uint8Array(0)))
+			if (!isVerified(key, message, signatures[i]?.s ?? new Uint8Array(0)))
 				throw new MeshError('unauthorized', `the signature of this ${type} record is not its signer's`);
 		return { type, cid, body, signer, signers: known, envelope };
 	};

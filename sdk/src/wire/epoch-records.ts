@@ -71,7 +71,7 @@ export type EpochLink = v.InferOutput<typeof epochLinkSchema>;
 export const epochLinksSchema = v.pipe(v.array(epochLinkSchema), v.maxLength(LIMITS.epochLinksMax + 1));
 
 /** What a replica is given when it is admitted; sealed to it. */
-export const admissionSchema = v.strictObject({
+export const admissionAnswerSchema = v.strictObject({
 	/** From the owner's last epoch to the one that names the newcomer. */
 	links: epochLinksSchema,
 	/** What sessions between replicas of one owner begin with: a gate, never authority. */
@@ -81,4 +81,4 @@ export const admissionSchema = v.strictObject({
 	/** Private half of the grant's `tenderKey`: replicas ask for replacements with it while the owner is offline. */
 	tenderSecret: exactBytesSchema(KEY_BYTES.seed),
 });
-export type Admission = v.InferOutput<typeof admissionSchema>;
+export type AdmissionAnswer = v.InferOutput<typeof admissionAnswerSchema>;

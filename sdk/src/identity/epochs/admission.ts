@@ -5,33 +5,33 @@
  */
 import * as v from 'valibot';
 import { MeshError } from '../../errors.ts';
-import { type Admission, admissionSchema, decodeRecord, encodeRecord, LIMITS } from '../../wire/index.ts';
+import { type AdmissionAnswer, admissionAnswerSchema, decodeRecord, encodeRecord, LIMITS } from '../../wire/index.ts';
 import { type KemKeyPair, sealTo } from '../keys.ts';
 
 const PURPOSE = 'workload-admission';
 const SEAL_OVERHEAD_BYTES = 1120 + 16;
 
 /** Throws `exhausted` above 4 MiB: the owner must sign an epoch, which makes the chain short again. */
-export function sealAdmission(admission: Admission, kemKey: Uint8Array): Uint8Array {
-	const bytes = encodeRecord(v.parse(admissionSchema, admission));
+export function sealAdmission(answer: AdmissionAnswer, kemKey: Uint8Array): Uint8Array {
+	const bytes = encodeRecord(v.parse(admissionAnswerSchema, answer));
 	const sealedBytes = bytes.byteLength + SEAL_OVERHEAD_BYTES;
 	if (sealedBytes > LIMITS.admissionBytesMax) {
 		throw new MeshError(
 			'exhausted',
-			`the answer to a newcomer has ${sealedBytes} bytes, the limit is ${LIMITS.admissionBytesMax}: it holds ${admission.links.length} epochs; an epoch signed by the owner replaces them`,
+			`the answer to a newcomer has ${sealedBytes} bytes, the limit is ${LIMITS.admissionBytesMax}: it holds ${answer.links.length} epochs; an epoch signed by the owner replaces them`,
 		);
 	}
 	return sealTo(kemKey, PURPOSE, bytes);
 }
 
 /** Throws `invalid_input` (size, shape) or `unauthorized` (not sealed to this key). */
-export function openSealedAdmission(sealed: Uint8Array, kem: KemKeyPair): Admission {
+export function openSealedAdmission(sealed: Uint8Array, kem: KemKeyPair): AdmissionAnswer {
 	if (sealed.byteLength > LIMITS.admissionBytesMax)
 		throw new MeshError(
 			'invalid_input',
 			`the answer has ${sealed.byteLength} bytes, the limit is ${LIMITS.admissionBytesMax}`,
 		);
-	const parsed = v.safeParse(admissionSchema, decodeRecord(kem.open(PURPOSE, sealed), LIMITS.admissionBytesMax));
+	const parsed = v.safeParse(admissionAnswerSchema, decodeRecord(kem.open(PURPOSE, sealed), LIMITS.admissionBytesMax));
 	if (!parsed.success) throw new MeshError('invalid_input', 'what was sealed is no answer to a newcomer');
 	return parsed.output;
 }

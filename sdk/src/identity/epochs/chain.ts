@@ -51,9 +51,12 @@ export type EpochName = Pick<Head, 'era' | 'e' | 'cid'>;
 export type Offered =
 	/** Nothing that is better than what is known. */
 	| { readonly type: 'known' }
-	/** The links follow what was known. Who was let in (or let in anew, after a restart), and who is out. */
+	/** The links follow what was known. Who was let in, and who is out. */
 	| ({ readonly type: 'extended' } & Change)
-	/** The links are of another history since some epoch. It holds from now on if it is the better one; see `order.ts`. */
+	/**
+	 * The links are of another history since some epoch. It holds from now on if it is the better one, see `order.ts`; if
+	 * not, it has not been verified.
+	 */
 	| ({ readonly type: 'forked'; readonly isSwitched: boolean; readonly evidence: readonly ForkEvidence[] } & Change)
 	/** `links`: ask for all links from the owner's epoch on. `charter`: the owner's epoch is of an era whose charter is missing. */
 	| { readonly type: 'gap'; readonly needs: 'links' | 'charter' };
@@ -140,7 +143,7 @@ export class EpochChain {
 		return [...this.#evidence.values()];
 	}
 
-	/** Links after epoch `e`, for a party that has that epoch of this chain; all of them when `e` is before the checkpoint. */
+	/** Links after epoch `e`, for a party whose head that epoch is; all of them when `e` is before the checkpoint. */
 	linksSince(e: number): readonly EpochLink[] {
 		return this.#history.linksSince(e);
 	}

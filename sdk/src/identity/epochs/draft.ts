@@ -68,14 +68,14 @@ export function draftEpoch(
 		}
 		const entry = entryOf(change.cert);
 		const before = members.get(entry.slot);
-		if (change.type === 'renew' && (before?.gen !== entry.gen || isRestart(before, entry)))
+		const isIn = before?.gen === entry.gen;
+		if (change.type === 'renew' && !isIn)
 			throw broken(
 				'renewal',
-				`slot ${entry.slot} generation ${entry.gen} is not a member whose certificate this renews`,
+				`slot ${entry.slot} generation ${entry.gen} is no member whose certificate could be renewed`,
 			);
-		// The same generation comes in again only as a restart of the member that is there.
-		if (change.type === 'admit' && before?.gen === entry.gen && !isRestart(before, entry))
-			throw broken('incarnation', `slot ${entry.slot} generation ${entry.gen} is in`);
+		if (change.type === 'admit' && isIn)
+			throw broken('generation', `slot ${entry.slot} generation ${entry.gen} is in already`);
 		members.set(entry.slot, entry);
 		requireNext(vacant.get(entry.slot), entry);
 		vacant.delete(entry.slot);
@@ -83,7 +83,9 @@ export function draftEpoch(
 	}
 	if (members.size + vacant.size > SLOTS_MAX)
 		throw new MeshError('invalid_input', `there are ${SLOTS_MAX} slots at most`);
-	const { tsMs: ts, groupKeyCommit = body.groupKeyCommit, era = body.era } = options;
+	const { tsMs, groupKeyCommit = body.groupKeyCommit, era = body.era } = options;
+	// Whoever signed the last one may have a clock that is ahead of ours.
+	const ts = Math.max(tsMs, body.ts);
 	const prev: RecordCid = cid;
 	return {
 		body: {
@@ -99,10 +101,6 @@ function remove(members: Map<number, EpochMember>, { slot, gen }: SlotGen): void
 	if (members.get(slot)?.gen !== gen)
 		throw new MeshError('not_found', `slot ${slot} generation ${gen} is not a member that could be removed`);
 	members.delete(slot);
-}
-
-function isRestart(before: EpochMember, after: EpochMember): boolean {
-	return (after.incarnation ?? 0) > (before.incarnation ?? 0);
 }
 
 /** A member that is removed and admitted again within one draft would look as if it had stayed. */

@@ -4,6 +4,7 @@
  */
 import { MeshError } from '../../errors.ts';
 import { type EpochLink, LIMITS, type RecordCid } from '../../wire/index.ts';
+import { peekRecord } from '../records.ts';
 import type { EpochPeek, Step } from './judge.ts';
 import type { Member, ReplicaCertRecord } from './members.ts';
 
@@ -76,13 +77,8 @@ export class History {
 		return e === this.base.body.e ? this.base.envelope : this.#at(e)?.envelope;
 	}
 
-	/** Whether no epoch since the owner's has been forgotten. */
-	get isWhole(): boolean {
-		return this.head.body.e - this.base.body.e === this.#kept.length;
-	}
-
 	/**
-	 * Everything after epoch `e`, for a party that knows that epoch's members; with the owner's epoch, for anybody, when
+	 * Everything after epoch `e`, for a party whose head that epoch is, so that it has the certificates of its members; with the owner's epoch, for anybody, when
 	 * `e` is before it. Throws `exhausted` when that has been forgotten.
 	 */
 	linksSince(e: number): readonly EpochLink[] {
@@ -96,7 +92,7 @@ export class History {
 				{ retryable: false },
 			);
 		}
-		const given = new Set<RecordCid>();
+		const given = new Set(this.#certsAt(e));
 		const give = (cids: readonly RecordCid[]): Uint8Array[] => {
 			const fresh = cids.filter((cid) => !given.has(cid));
 			for (const cid of fresh) given.add(cid);
@@ -107,6 +103,12 @@ export class History {
 		const last = links.at(-1);
 		last?.certs.push(...give(this.members.map(({ certCid }) => certCid)));
 		return links;
+	}
+
+	#certsAt(e: number): readonly RecordCid[] {
+		const envelope = this.envelopeAt(e);
+		if (envelope === undefined) return [];
+		return peekRecord('epoch', envelope).body.members.map(({ certCid }) => certCid);
 	}
 
 	#at(e: number): Kept | undefined {

@@ -66,14 +66,14 @@ function checkSlots(prev: EpochRecord, next: EpochRecord): void {
 	if (invented !== undefined) throw broken('vacancy', `slot ${invented.slot} is vacant without having had a member`);
 }
 
+/** A restart in place keeps its keys: the same generation is the same replica, whatever its certificate. */
 function checkSameGeneration(before: EpochMember, after: EpochMember): void {
 	const [was, is] = [before.incarnation ?? 0, after.incarnation ?? 0];
 	if (is < was) throw broken('incarnation', `slot ${after.slot} goes from incarnation ${was} to ${is}`);
-	const isSameKey = sameBytes(before.sigKeyId, after.sigKeyId);
-	if (is === was && !isSameKey)
-		throw broken('renewal', `slot ${after.slot} generation ${after.gen} changes its key without a restart`);
 	if (is > was && before.certCid === after.certCid)
 		throw broken('incarnation', `slot ${after.slot} restarts with the certificate it had`);
+	if (!sameBytes(before.sigKeyId, after.sigKeyId))
+		throw broken('renewal', `slot ${after.slot} generation ${after.gen} changes its key`);
 }
 
 function requireNext(before: SlotGen, after: SlotGen): void {

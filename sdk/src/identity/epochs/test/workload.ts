@@ -1,8 +1,17 @@
 /** A workload for tests of membership: an owner, and replicas with their keys at hand. */
-import type { Charter, EpochLink, EpochRecord, MachineId } from '../../../wire/index.ts';
+import { expect } from 'chai';
+import { isMeshError } from '../../../errors.ts';
+import {
+	type Charter,
+	decodeRecord,
+	type EpochLink,
+	type EpochRecord,
+	LIMITS,
+	type MachineId,
+} from '../../../wire/index.ts';
 import { createKeyPair, type KeyPair, type Signer } from '../../keys.ts';
 import { createNodeKeys, type NodeKeys } from '../../machine.ts';
-import { assembleRecord, openRecord, signRecord, signRecordPart } from '../../records.ts';
+import { assembleRecord, openRecord, type RecordSignature, signRecord, signRecordPart } from '../../records.ts';
 import { createWorkload, DAY_MS, NOW_MS } from '../../test/fixtures.ts';
 import { createUlid } from '../../ulid.ts';
 import { openCsr, requestAdmission } from '../../workload.ts';
@@ -10,6 +19,7 @@ import { certifyOwn, renewOwn } from '../certificate.ts';
 import { type CharterOpened, EpochChain, linkOf } from '../chain.ts';
 import { type EpochDraft, foundingEpoch } from '../draft.ts';
 import { groupKeyCommit } from '../group-key.ts';
+import type { EpochRule } from '../rules.ts';
 
 const MACHINE = createNodeKeys().peer.peerId as MachineId;
 
@@ -112,4 +122,27 @@ export function bodyOf(cert: Uint8Array) {
 
 export function renewed(charter: CharterOpened, replica: TestReplica, cert: Uint8Array, nowMs: number): Uint8Array {
 	return renewOwn(charter.body, bodyOf(cert), replica.keys.signer, nowMs);
+}
+
+/** Expects a refusal that names this rule, and a chain that is as it was. */
+export function broken(rule: EpochRule, chain: EpochChain, act: () => unknown): void {
+	const before = stateOf(chain);
+	let error: unknown;
+	try {
+		act();
+	} catch (thrown) {
+		error = thrown;
+	}
+	expect(isMeshError(error), `refused by ${rule}: ${String(error)}`).to.equal(true);
+	expect((error as { details?: unknown }).details, String(error)).to.deep.equal({ rule });
+	expect(stateOf(chain)).to.deep.equal(before);
+}
+
+function stateOf(chain: EpochChain) {
+	const { head, checkpoint, sizeBytes, charter } = chain;
+	return { head, checkpoint, sizeBytes, charter: charter.cid, links: chain.linksSince(-1), forks: chain.forks() };
+}
+
+export function signaturesOf({ epoch }: EpochLink): readonly RecordSignature[] {
+	return (decodeRecord(epoch, LIMITS.epochBytesMax) as { readonly s: readonly RecordSignature[] }).s;
 }
