@@ -4,7 +4,14 @@
  */
 import * as v from 'valibot';
 import { MeshError } from '../errors.ts';
-import { type EpochName, type Offered, type OpenedRecord, type Signer, signRecord } from '../identity/index.ts';
+import {
+	type EpochName,
+	type Offered,
+	type OpenedRecord,
+	type RecordSignature,
+	type Signer,
+	signRecord,
+} from '../identity/index.ts';
 import type { Caller } from '../streams/rpc/contract.ts';
 import type { HelloExchange, RpcNode, Session } from '../streams/rpc/session.types.ts';
 import { type Logger, silentLogger } from '../telemetry/index.ts';
@@ -12,6 +19,7 @@ import {
 	bytesSchema,
 	cidSchema,
 	decodeRecord,
+	type EpochRecord,
 	encodeRecord,
 	envelopeSchema,
 	type PeerId,
@@ -31,7 +39,15 @@ import {
 	type ReadAdvertisement,
 } from './advertisement.ts';
 import type { MembershipConfig } from './core/index.ts';
-import { ADVERTISEMENTS, ADVERTISEMENTS_BYTES_MAX, EPOCHS, epochNewsSchema, HEARTBEAT, PeerApi } from './peer-api.ts';
+import {
+	ADVERTISEMENTS,
+	ADVERTISEMENTS_BYTES_MAX,
+	type CosignPapers,
+	EPOCHS,
+	epochNewsSchema,
+	HEARTBEAT,
+	PeerApi,
+} from './peer-api.ts';
 import type { Trust } from './trust.ts';
 import { type MemberEvent, WorkloadView } from './view.ts';
 
@@ -181,6 +197,19 @@ export class Directory {
 				this.onDrain?.(reason);
 				return {};
 			},
+			cosign: ({ epoch, certs, papers }, { principal }) => {
+				requireMember(principal);
+				if (this.onCosign === undefined) throw new MeshError('unavailable', 'this replica has not joined yet');
+				return this.onCosign(epoch, certs, papers);
+			},
+			groupKey: (_, { principal }) => {
+				requireMember(principal);
+				// Not for one that is on its way out.
+				if (this.#options.trust.chain(this.#cert.wid)?.member(principal.cert.replicaId) === undefined)
+					throw new MeshError('unauthorized', 'only members share the group key');
+				if (this.groupKey === undefined) throw new MeshError('unavailable', 'this replica has not joined yet');
+				return { groupKey: this.groupKey() };
+			},
 			share: async ({ charter, manifest, generations }, { principal }) => {
 				requireMember(principal);
 				this.own.learnGenerations(generations);
@@ -204,6 +233,11 @@ export class Directory {
 
 	/** Of a displaced replica: whether a Raft group may still need its vote. Until its successor votes, it is let in. */
 	mayStillVote: (at: SlotGen) => boolean = () => false;
+	/** A member asks us to sign a change of the membership. */
+	onCosign:
+		| ((body: EpochRecord, certs: readonly Uint8Array[], papers: CosignPapers | undefined) => RecordSignature)
+		| undefined;
+	groupKey: (() => Uint8Array) | undefined;
 	/** A member asks us to leave. */
 	onDrain: ((reason: string) => void) | undefined;
 	/** A member shares a charter. */
@@ -326,7 +360,10 @@ export class Directory {
 		const { principal } = session;
 		const peer = session.remote as PeerId;
 		const view = this.view(principal.cert.wid);
-		session.onClose(() => view.sessionClosed(peer));
+		session.onClose(() => {
+			// After a restart in place the peer has a new session before the old one is seen to be dead.
+			if (this.#node?.get(peer) === undefined) view.sessionClosed(peer);
+		});
 		view.sessionOpened(principal.advertisement);
 		this.#sendEpochs(session);
 		// Whoever connects learns of all replicas of our workload; the newest record of ours may postdate its hello.

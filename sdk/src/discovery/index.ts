@@ -9,7 +9,7 @@ export {
 	type RecordChange,
 } from './directory.ts';
 export type { NetworkEnd, NetworkOptions, OpenNetwork, WorkloadDht } from './network.ts';
-export { PeerApi } from './peer-api.ts';
+export { type CosignPapers, PeerApi } from './peer-api.ts';
 export { ReplicaSession } from './session-identity.ts';
-export { type Roster, Trust } from './trust.ts';
+export { type Roster, Trust, type TrustEvent } from './trust.ts';
 export { type MemberEvent, WorkloadView } from './view.ts';

@@ -20,7 +20,7 @@ const PROVIDE_EVERY_MS = 20_000;
 
 export const openLibp2pNetwork: OpenNetwork = async (options) => {
 	const { seed, listen, announce, wid, session } = options;
-	const { node, transport } = await createLibp2pNode({
+	const { node, transport, sessions } = await createLibp2pNode({
 		seed,
 		session,
 		listen,
@@ -30,7 +30,8 @@ export const openLibp2pNetwork: OpenNetwork = async (options) => {
 			dht: dhtService(options),
 		},
 	});
-	return { transport, dht: createWorkloadDht(node.services.dht as SingleKadDHT, wid) };
+	const recheck = (): void => void sessions?.recheck();
+	return { transport, recheck, dht: createWorkloadDht(node.services.dht as SingleKadDHT, wid) };
 };
 
 function dhtService(options: NetworkOptions): (components: unknown) => KadDHT {

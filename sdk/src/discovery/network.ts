@@ -27,6 +27,8 @@ export interface WorkloadDht {
 export interface NetworkEnd {
 	readonly transport: Transport;
 	readonly dht: WorkloadDht | undefined;
+	/** Ends connections with those who are not believed any more. */
+	recheck(): void;
 }
 
 export type OpenNetwork = (options: NetworkOptions) => Promise<NetworkEnd>;

@@ -5,7 +5,10 @@ import {
 	bytesSchema,
 	envelopeSchema,
 	epochLinksSchema,
+	epochSchema,
+	exactBytesSchema,
 	genSchema,
+	KEY_BYTES,
 	LIMITS,
 	replicaIdSchema,
 	slotSchema,
@@ -13,6 +16,15 @@ import {
 } from '../wire/index.ts';
 
 const nothing = v.strictObject({});
+
+const papersSchema = v.strictObject({
+	csr: envelopeSchema,
+	cert: envelopeSchema,
+	statement: envelopeSchema,
+	credential: envelopeSchema,
+});
+/** A newcomer's papers, as its host passed them on: envelopes; `credential` is of the machine that made the statement. */
+export type CosignPapers = v.InferOutput<typeof papersSchema>;
 
 export const PeerApi = contract('beemesh.peer', '1.0.0', {
 	/** SWIM's indirect probe: do you reach this replica now? */
@@ -23,6 +35,18 @@ export const PeerApi = contract('beemesh.peer', '1.0.0', {
 	}),
 	/** The responsible replica wants this one to leave: the workload has been scaled down or updated. */
 	drain: rpc({ input: v.strictObject({ reason: v.string() }), output: nothing, idempotent: true }),
+	/** Checks a change of the membership and signs it. Refused with `unauthorized`, or `conflict` to be tried again. */
+	cosign: rpc({
+		input: v.strictObject({
+			epoch: epochSchema,
+			certs: v.pipe(v.array(envelopeSchema), v.maxLength(8)),
+			/** Of a newcomer. */
+			papers: v.optional(papersSchema),
+		}),
+		output: v.strictObject({ k: bytesSchema(KEY_BYTES.keyId), s: bytesSchema(KEY_BYTES.signature) }),
+	}),
+	/** The group key of the newest epoch, for members that an epoch has reached without it. */
+	groupKey: rpc({ input: nothing, output: v.strictObject({ groupKey: exactBytesSchema(32) }), idempotent: true }),
 	/** What members keep in common: the newest charter, and the highest generation seen of each slot. */
 	share: rpc({
 		input: v.strictObject({

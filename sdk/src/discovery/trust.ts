@@ -14,7 +14,7 @@ import {
 	requireValid,
 	sameBytes,
 } from '../identity/index.ts';
-import { type EpochLink, LIMITS, type RecordCid, type WorkloadId } from '../wire/index.ts';
+import { type EpochLink, LIMITS, type RecordCid, type ReplicaId, type WorkloadId } from '../wire/index.ts';
 
 /** What a member of a workload knows of it: enough for anybody of the same owner to check its members. */
 export interface Roster {
@@ -47,7 +47,7 @@ const CHAINS_MAX = 256;
 export class Trust {
 	readonly #options: TrustOptions;
 	readonly #chains = new Map<WorkloadId, EpochChain>();
-	readonly #outgoing = new Map<RecordCid, number>();
+	readonly #outgoing = new Map<RecordCid, { readonly replicaId: ReplicaId; readonly untilMs: number }>();
 	readonly #listeners = new Set<(event: TrustEvent) => void>();
 	readonly #finding = new Map<WorkloadId, { readonly found: Promise<void>; readonly atMs: number }>();
 	readonly #nowMs: () => number;
@@ -87,11 +87,11 @@ export class Trust {
 		const offered = chain.offer(links, this.#nowMs());
 		if (offered.type !== 'extended' && offered.type !== 'forked') return offered;
 		const untilMs = this.#nowMs() + OUTGOING_MS;
-		for (const { certCid, slot, gen } of offered.left) {
+		for (const { certCid, replicaId, slot, gen } of offered.left) {
 			const successor = chain.head.members.find((member) => member.slot === slot);
-			if (successor !== undefined && successor.gen >= gen) this.#outgoing.set(certCid, untilMs);
+			if (successor !== undefined && successor.gen >= gen) this.#outgoing.set(certCid, { replicaId, untilMs });
 		}
-		for (const [cid, until] of this.#outgoing) if (until < this.#nowMs()) this.#outgoing.delete(cid);
+		for (const [cid, one] of this.#outgoing) if (one.untilMs < this.#nowMs()) this.#outgoing.delete(cid);
 		for (const listener of [...this.#listeners]) listener({ wid, offered });
 		return offered;
 	}
@@ -101,7 +101,19 @@ export class Trust {
 		const { wid, exp } = cert.body;
 		if (this.#nowMs() > exp) return false;
 		const isIn = this.#chains.get(wid)?.memberByCid(cert.cid) !== undefined;
-		return isIn || (this.#outgoing.get(cert.cid) ?? 0) > this.#nowMs();
+		return isIn || this.isOutgoing(cert);
+	}
+
+	/** Displaced by a successor a short while ago. */
+	isOutgoing(cert: Pick<OpenedRecord<'replica-cert'>, 'cid'>): boolean {
+		return (this.#outgoing.get(cert.cid)?.untilMs ?? 0) > this.#nowMs();
+	}
+
+	/** Whether a replica of a workload that is known is no member of it, nor on its way out. */
+	isOut(wid: WorkloadId, replicaId: ReplicaId): boolean {
+		const chain = this.#chains.get(wid);
+		if (chain === undefined || chain.member(replicaId) !== undefined) return false;
+		return ![...this.#outgoing.values()].some((one) => one.replicaId === replicaId && one.untilMs > this.#nowMs());
 	}
 
 	/**

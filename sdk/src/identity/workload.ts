@@ -72,11 +72,10 @@ export interface OpenedBundle {
 	readonly charter: OpenedRecord<'charter'>;
 	readonly grant: OpenedRecord<'tender-grant'>;
 	readonly manifest: Manifest;
-	readonly tenderKey: KeyPair;
 	readonly bundle: Bundle;
 }
 
-/** Verifies a bundle as a whole: one owner, one workload, manifest as chartered, secret matching the grant. */
+/** Verifies a bundle as a whole: one owner, one workload, manifest as chartered. */
 export function openBundle(bundle: Bundle, nowMs: number): OpenedBundle {
 	const genesis = openRecord('genesis', bundle.genesis);
 	const wid = workloadIdOf(genesis.body);
@@ -89,11 +88,8 @@ export function openBundle(bundle: Bundle, nowMs: number): OpenedBundle {
 	}
 	if (cidOf(bundle.manifest) !== charter.body.manifestCid)
 		throw new MeshError('unauthorized', 'the manifest is not the chartered one');
-	const tenderKey = createKeyPair(bundle.tenderSecret);
-	if (!sameBytes(tenderKey.publicKey, grant.body.tenderKey))
-		throw new MeshError('unauthorized', 'the tender key is not the granted one');
 	const manifest = decodeRecord(bundle.manifest, LIMITS.manifestBytesMax) as Manifest;
-	return { wid, owner: genesis.signer, charter, grant, manifest, tenderKey, bundle };
+	return { wid, owner: genesis.signer, charter, grant, manifest, bundle };
 }
 
 /** Verifies a charter of a known workload and owner. */
@@ -112,6 +108,11 @@ export function openCharter(
 	if (workloadIdOf(genesis) !== wid) throw new MeshError('unauthorized', 'the charter renames its workload');
 	requireValid('the charter', charter.body, nowMs);
 	return charter;
+}
+
+/** Verifies a charter of any workload of this owner. */
+export function openOwnedCharter(envelope: Uint8Array, owner: Uint8Array, nowMs: number): OpenedRecord<'charter'> {
+	return openCharter(envelope, peekRecord('charter', envelope).body.wid, owner, nowMs);
 }
 
 /** Verifies a grant on its own: signed by the owner it names, not expired. */
@@ -175,57 +176,6 @@ export function openAdmission(
 		throw new MeshError('unauthorized', "the host's statement is about another admission request");
 	}
 	return { csr, statement };
-}
-
-/** Certifies a replica. */
-export function certify(
-	charter: Charter,
-	csr: Csr,
-	machineId: MachineId,
-	tenderKey: Signer,
-	nowMs: number,
-): Uint8Array {
-	const { wid, owner, namespace, name } = charter;
-	const { slot, gen, incarnation, replicaId, sigKey, kemKey, peerProof, awardId } = csr;
-	const body: ReplicaCert = {
-		wid,
-		owner,
-		namespace,
-		name,
-		slot,
-		gen,
-		incarnation,
-		replicaId,
-		sigKey,
-		kemKey,
-		peerProof,
-		machineId,
-		awardId,
-		csrCid: cidOf(encodeRecord(csr)),
-		manifestCid: charter.manifestCid,
-		nbf: nowMs,
-		exp: nowMs + charter.certTtlMs,
-	};
-	return signRecord('replica-cert', body, tenderKey);
-}
-
-/** A replica's proof of membership: certificate and the grant that makes it count. */
-export interface Credential {
-	readonly cert: Uint8Array;
-	readonly grant: Uint8Array;
-}
-
-/** Verifies a credential. The owner's key comes out; whether it is *our* owner is the caller's question. */
-export function openCredential(
-	credential: Credential,
-	nowMs: number,
-): { cert: ReplicaCert; grant: TenderGrant; owner: Uint8Array } {
-	const grant = openGrant(credential.grant, nowMs);
-	const cert = openRecord('replica-cert', credential.cert, [grant.body.tenderKey]);
-	if (cert.body.wid !== grant.body.wid || cert.body.owner !== grant.body.owner)
-		throw new MeshError('unauthorized', 'the certificate is of another workload');
-	requireValid('the certificate', cert.body, nowMs);
-	return { cert: cert.body, grant: grant.body, owner: grant.signer };
 }
 
 /** Makes and signs a tender. */

@@ -2,8 +2,9 @@
  * Performs what the reconciler decides: tenders through the host, admits the pods that win, asks excess replicas to
  * leave. One per replica; only the responsible one acts.
  */
+import type { CosignPapers } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
-import { certify, type OpenedBundle, type OpenedMachine, openAdmission, peekRecord } from '../identity/index.ts';
+import { type KeyPair, type OpenedBundle, type OpenedMachine, openAdmission, peekRecord } from '../identity/index.ts';
 import type { Caller } from '../streams/rpc/contract.ts';
 import { type Logger, type Metrics, silentLogger, silentMetrics } from '../telemetry/index.ts';
 import type { MachineId, RecordCid, ReplicaId, SlotGen } from '../wire/index.ts';
@@ -30,6 +31,8 @@ export interface ReplicaWorld {
 	/** Calls of the host; throws `unavailable` while it is away. */
 	calls(): Caller<typeof placementMethods>;
 	bundle(): OpenedBundle;
+	/** Signs tenders. */
+	readonly tenderKey: KeyPair;
 	/** Our host, which collects the bids. */
 	readonly machineId: MachineId;
 	readonly machineAddresses: readonly string[];
@@ -41,8 +44,11 @@ export interface ReplicaWorld {
 	drain(replica: SlotGen & { readonly replicaId: ReplicaId }, reason: string): void;
 	/** Verifies the credential of a machine of our mesh. Throws `unauthorized`. */
 	machine(credential: Uint8Array): OpenedMachine;
-	/** Makes an admission final before its certificate is signed. Rejects when it must not be, e.g. without a quorum. */
-	commit(admission: SlotGen & { readonly replicaId: ReplicaId; readonly machineId: MachineId }): Promise<void>;
+	/**
+	 * Makes a newcomer a member, once enough members agree; resolves with the answer that only it can open. Rejects when it
+	 * must not be one, e.g. without a quorum.
+	 */
+	admit(papers: CosignPapers): Promise<Uint8Array>;
 	onReconcile(status: { readonly observed: number; readonly desired: number; readonly acted: boolean }): void;
 }
 
@@ -135,6 +141,7 @@ export class ReplicaDriver {
 			const bundle = world.bundle();
 			const { tenderId, envelope } = tenderFor({
 				bundle,
+				tenderKey: world.tenderKey,
 				slots,
 				requester: world.machineId,
 				requesterAddresses: world.machineAddresses,
@@ -202,7 +209,7 @@ export class ReplicaDriver {
 	}
 
 	async #admit(event: Extract<PlaceEvent, { type: 'csr' }>, award: Awarded): Promise<AdmitRequest['answer']> {
-		const { charter, tenderKey, wid } = this.#world.bundle();
+		const { wid } = this.#world.bundle();
 		try {
 			const { csr, statement } = openAdmission(event.csr, event.statement, this.#world.machine(event.credential));
 			const { machineId } = statement.body;
@@ -211,10 +218,14 @@ export class ReplicaDriver {
 			if (!isAwarded || awardId !== event.awardId || csr.body.wid !== wid) {
 				throw new MeshError('unauthorized', 'the request is not for the slot, generation and machine of its award');
 			}
-			await this.#world.commit({ slot, gen, replicaId, machineId });
-			const cert = certify(charter.body, csr.body, machineId, tenderKey, Date.now());
+			const sealed = await this.#world.admit({
+				csr: event.csr,
+				cert: event.cert,
+				statement: event.statement,
+				credential: event.credential,
+			});
 			this.#log.info('replica admitted', { slot, gen, replicaId, machineId });
-			return { admitted: true, cert, members: this.#hints(), foundingSlots: 0 };
+			return { admitted: true, sealed, members: this.#hints(), foundingSlots: 0 };
 		} catch (error) {
 			const reason = isMeshError(error) ? error.message : String(error);
 			this.#log.warn('replica not admitted', { ...award.at, error });

@@ -7,9 +7,11 @@ import { rpc } from '../streams/rpc/contract.ts';
 import {
 	addressesSchema,
 	bundleSchema,
+	bytesSchema,
 	cidSchema,
 	envelopeSchema,
 	genSchema,
+	LIMITS,
 	machineIdSchema,
 	replicaIdSchema,
 	slotSchema,
@@ -55,6 +57,8 @@ export const placeEventSchema = v.variant('type', [
 		...at,
 		awardId: ulidSchema,
 		csr: envelopeSchema,
+		/** The certificate that the replica has made for itself. */
+		cert: envelopeSchema,
 		statement: envelopeSchema,
 		/** Of the machine that made the statement. */
 		credential: envelopeSchema,
@@ -82,8 +86,8 @@ export const admitRequestSchema = v.strictObject({
 	answer: v.variant('admitted', [
 		v.strictObject({
 			admitted: v.literal(true),
-			/** Envelope of the ReplicaCert. */
-			cert: envelopeSchema,
+			/** What the newcomer needs to be a member, sealed to it (`sealAdmission`). */
+			sealed: bytesSchema(LIMITS.admissionBytesMax),
 			/** Replicas admitted before, to dial. */
 			members: v.array(memberHintSchema),
 			/**

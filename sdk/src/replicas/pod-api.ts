@@ -51,6 +51,7 @@ export const podEventSchema = v.variant('type', [
 export type PodEvent = v.InferOutput<typeof podEventSchema>;
 
 const nothing = v.strictObject({});
+export const rosterSchema = bytesSchema(LIMITS.admissionBytesMax);
 
 export const PodApi = contract('beemesh.pod', '1.0.0', {
 	...placementMethods,
@@ -61,8 +62,23 @@ export const PodApi = contract('beemesh.pod', '1.0.0', {
 	 * as long as the admitter needs; the same CSR again gets the same certificate.
 	 */
 	join: rpc({
-		input: v.strictObject({ csr: envelopeSchema }),
-		output: v.strictObject({ cert: envelopeSchema, members: v.array(memberHintSchema), foundingSlots: v.number() }),
+		input: v.strictObject({ csr: envelopeSchema, cert: envelopeSchema }),
+		output: v.strictObject({
+			sealed: bytesSchema(LIMITS.admissionBytesMax),
+			members: v.array(memberHintSchema),
+			foundingSlots: v.number(),
+		}),
+		idempotent: true,
+	}),
+	/**
+	 * Leaves with the host what others need to check this workload's members: sealed for replicas of the same owner, so
+	 * that hosts pass on what they cannot read.
+	 */
+	keepRoster: rpc({ input: v.strictObject({ sealed: rosterSchema }), output: nothing, idempotent: true }),
+	/** What members of a workload have left with their hosts. Each is to be checked: a host may pass on anything. */
+	rosters: rpc({
+		input: v.strictObject({ wid: workloadIdSchema }),
+		output: v.strictObject({ sealed: v.pipe(v.array(rosterSchema), v.maxLength(16)) }),
 		idempotent: true,
 	}),
 	/** Tells the host where this replica listens and how it is, for hints to others and for `beectl get`. */

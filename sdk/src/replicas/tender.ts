@@ -1,5 +1,6 @@
 /** Makes a signed tender from a workload's bundle: the one way for `beectl` (first apply) and for replicas (healing). */
 import { randomBytes } from 'node:crypto';
+import type { Signer } from '../identity/keys.ts';
 import { createUlid } from '../identity/ulid.ts';
 import { type OpenedBundle, signTender } from '../identity/workload.ts';
 import type { MachineId, SlotGen, Tender } from '../wire/index.ts';
@@ -10,6 +11,8 @@ const TENDER_TTL_MS = 30_000;
 
 export interface TenderRequest {
 	readonly bundle: OpenedBundle;
+	/** Of the bundle's grant. */
+	readonly tenderKey: Signer;
 	readonly slots: readonly SlotGen[];
 	/** The host that collects the bids. */
 	readonly requester: MachineId;
@@ -25,7 +28,7 @@ export interface TenderRequest {
 
 /** Throws `invalid_input` when the manifest asks for what is no quantity. */
 export function tenderFor(request: TenderRequest): { readonly tenderId: string; readonly envelope: Uint8Array } {
-	const { bundle, nowMs } = request;
+	const { bundle, tenderKey, nowMs } = request;
 	const replicasOn = new Map<MachineId, number>();
 	for (const id of request.runningOn ?? []) replicasOn.set(id, (replicasOn.get(id) ?? 0) + 1);
 	const tenderId = createUlid(nowMs);
@@ -46,5 +49,5 @@ export function tenderFor(request: TenderRequest): { readonly tenderId: string; 
 		ts: nowMs,
 		exp: nowMs + TENDER_TTL_MS,
 	};
-	return { tenderId, envelope: signTender(body, new Uint8Array(randomBytes(16)), bundle.tenderKey) };
+	return { tenderId, envelope: signTender(body, new Uint8Array(randomBytes(16)), tenderKey) };
 }

@@ -6,6 +6,7 @@ import type { OpenNetwork } from '../discovery/index.ts';
 import { createPeerKey } from '../identity/index.ts';
 import { createMemoryNetwork } from '../streams/memory/index.ts';
 import type { PeerId } from '../wire/index.ts';
+import { memoryIdentity } from '../workplane/identity-file.ts';
 import { join } from '../workplane/join.ts';
 import { createLocalHost, type LocalHost } from '../workplane/local/host.ts';
 import { createMemoryRegistry, type MemoryRegistry } from '../workplane/local/memory-registry.ts';
@@ -43,6 +44,7 @@ export function createTestMesh(): TestMesh {
 	const openNetwork: OpenNetwork = async ({ seed }) => ({
 		transport: network.join(createPeerKey(seed).peerId),
 		dht: undefined,
+		recheck: () => {},
 	});
 
 	/** The disk of a replica: what it wrote outlives its crash. */
@@ -50,6 +52,13 @@ export function createTestMesh(): TestMesh {
 		let found = media.get(data);
 		if (found === undefined || data === '') media.set(data, (found = new Map()));
 		return found;
+	};
+
+	const identities = new Map<string, Parameters<typeof memoryIdentity>[0]>();
+	const identityOf = ({ data = '' }: TestJoinOptions) => {
+		let found = identities.get(data);
+		if (found === undefined || data === '') identities.set(data, (found = {}));
+		return memoryIdentity(found);
 	};
 
 	const start = async (options: TestJoinOptions): Promise<Workplane> => {
@@ -64,7 +73,7 @@ export function createTestMesh(): TestMesh {
 			listen: [],
 		});
 		const stores = memoryStores(mediaOf(options));
-		const workplane = await join({ host, openNetwork, options, stores });
+		const workplane = await join({ host, openNetwork, options, stores, identityStore: identityOf(options) });
 		joined.set(workplane, { options, registry });
 		return workplane;
 	};

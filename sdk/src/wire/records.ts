@@ -70,15 +70,11 @@ export function signersOf(type: RecordType): { readonly min: number; readonly ma
 	return 'signers' in record ? record.signers : { min: 1, max: 1 };
 }
 
-/** What a winner of an award receives to run and to heal a workload. Envelopes, and the canonical manifest. */
+/** What a winner of an award receives to run a workload. Envelopes, and the canonical manifest; no secret. */
 export const bundleSchema = v.strictObject({
 	genesis: envelopeSchema,
 	charter: envelopeSchema,
 	grant: envelopeSchema,
-	/** Private half of the grant's `tenderKey`: replicas heal the workload with it while the owner is offline. */
-	tenderSecret: exactBytesSchema(KEY_BYTES.seed),
-	/** What sessions between replicas of one owner begin with: a gate, never authority. */
-	psk: exactBytesSchema(32),
 	/** Canonical DAG-CBOR of the {@link Manifest}; its CID is the charter's `manifestCid`. */
 	manifest: bytesSchema(LIMITS.manifestBytesMax),
 });

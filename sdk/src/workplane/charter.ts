@@ -1,14 +1,21 @@
 /** The newest charter and manifest this replica knows, verified. The newest era wins, whoever brings it. */
 import { isMeshError, MeshError } from '../errors.ts';
 import { cidOf, type OpenedBundle, openBundle, openCharter } from '../identity/index.ts';
-import type { Bundle } from '../wire/index.ts';
+import type { Bundle, RecordCid } from '../wire/index.ts';
 
 export class CharterKeeper {
 	#opened: OpenedBundle;
+	#manifestCids: readonly RecordCid[];
 
 	/** Throws `unauthorized` when the bundle's chain does not hold. */
 	constructor(bundle: Bundle) {
 		this.#opened = openBundle(bundle, Date.now());
+		this.#manifestCids = [this.#opened.charter.body.manifestCid];
+	}
+
+	/** What pods may run, newest first: one that was awarded under the last charter may ask under this one. */
+	get manifestCids(): readonly RecordCid[] {
+		return this.#manifestCids;
 	}
 
 	get opened(): OpenedBundle {
@@ -29,6 +36,7 @@ export class CharterKeeper {
 			throw new MeshError('invalid_input', `the charter of era ${offered.body.era} came without its manifest`);
 		}
 		this.#opened = openBundle({ ...bundle, charter: envelope, manifest: bytes }, Date.now());
+		this.#manifestCids = [offered.body.manifestCid, ...this.#manifestCids].slice(0, 2);
 		return true;
 	}
 

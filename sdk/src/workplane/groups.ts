@@ -3,14 +3,25 @@
  * follow it. A replica is ready when it is a voter of each group it opened.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import * as v from 'valibot';
 import { MeshError } from '../errors.ts';
 import type { GroupSettings } from '../raft/config.ts';
 import type { ConfState } from '../raft/core/index.ts';
 import { openGroup } from '../raft/group.ts';
 import type { Group, GroupRole, Machine, MemberIdentity } from '../raft/group.types.ts';
-import { type MachineId, type ReplicaId, raftMemberId, type SlotGen, slotOfMember } from '../wire/index.ts';
+import {
+	decodeRecord,
+	type EpochLink,
+	encodeRecord,
+	epochLinkSchema,
+	LIMITS,
+	raftMemberId,
+	type SlotGen,
+	slotOfMember,
+} from '../wire/index.ts';
 import { sessionLink } from './group-link.ts';
 import { type MembersCommand, type MembersResult, type MembersState, membersMachine } from './members-machine.ts';
+import type { MembershipChange } from './membership.ts';
 import { fileStores, type GroupStores } from './stores.ts';
 import { within } from './within.ts';
 import type { LiveWorkplane } from './workplane.ts';
@@ -81,12 +92,18 @@ export class Groups {
 		return this.#members;
 	}
 
-	/** Admits a replacement, by majority. Rejects with `no_quorum`, or `conflict` when the slot has gone further. */
-	async admit(at: { slot: number; gen: number; replicaId: ReplicaId; machineId: MachineId }): Promise<void> {
+	/** Makes a change of the membership final, by majority. Rejects with `no_quorum`, or `conflict` when the slot has gone further. */
+	async commit(change: MembershipChange, epochLink: EpochLink): Promise<void> {
 		const members = await this.openMembers();
-		const { slot, gen, replicaId, machineId } = at;
-		const { ok, gen: held } = await members.propose({ type: 'admit', slot, gen, replicaId, machineId });
-		if (!ok) throw new MeshError('conflict', `slot ${slot} is held by generation ${held} already`);
+		const link = encodeRecord(epochLink);
+		const { type } = change;
+		if (type === 'renew') await members.propose({ type: 'epoch', link });
+		else if (type === 'remove') await members.propose({ type: 'retire', slot: change.slot, gen: change.gen, link });
+		else {
+			const { slot, gen, replicaId, machineId } = change.cert;
+			const { ok, gen: held } = await members.propose({ type: 'admit', slot, gen, replicaId, machineId, link });
+			if (!ok) throw new MeshError('conflict', `slot ${slot} is held by generation ${held} already`);
+		}
 	}
 
 	async open<S, C extends StandardSchemaV1, R>(
@@ -257,12 +274,26 @@ export class Groups {
 				}));
 				const generations = [...state.slots].map(([slot, { gen }]) => [slot, gen] as const);
 				this.#options.workplane.parts.directory.own.learnGenerations(generations);
+				this.#learnEpoch(state.link);
 				if (this.#desired.length > 0) for (const one of this.#open) one.reconcileMembers(this.#desired);
 				void this.#tend(group);
 			}
 		} catch (error) {
 			if (!this.#abort.signal.aborted)
 				this.#options.workplane.parts.log.debug('members are not followed any more', { error });
+		}
+	}
+
+	/** The proposer tells everybody itself; this is for those whom it did not reach any more. */
+	#learnEpoch(link: Uint8Array | undefined): void {
+		if (link === undefined) return;
+		const { trust, charter, log } = this.#options.workplane.parts;
+		try {
+			const parsed = v.parse(epochLinkSchema, decodeRecord(link, LIMITS.epochBytesMax));
+			const { wid } = charter.opened;
+			if (trust.offer(wid, [parsed]).type === 'gap') void trust.refresh(wid).catch(() => undefined);
+		} catch (error) {
+			log.debug('the epoch that was agreed on is refused', { error });
 		}
 	}
 

@@ -6,66 +6,97 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { createNodeKeys, NODE_SEED_BYTES, type NodeKeys } from '../identity/index.ts';
-import { decodeRecord, encodeRecord, envelopeSchema, exactBytesSchema, ulidSchema } from '../wire/index.ts';
+import {
+	bytesSchema,
+	decodeRecord,
+	encodeRecord,
+	envelopeSchema,
+	exactBytesSchema,
+	LIMITS,
+	ulidSchema,
+} from '../wire/index.ts';
 
 const FILE = 'replica';
 
-const schema = v.strictObject({
+const keptSchema = v.strictObject({
 	award: ulidSchema,
 	seed: exactBytesSchema(NODE_SEED_BYTES),
-	csr: v.optional(envelopeSchema),
-	cert: v.optional(envelopeSchema),
+	request: v.optional(v.strictObject({ csr: envelopeSchema, cert: envelopeSchema })),
+	/** The answer, sealed to these keys as it came. */
+	admission: v.optional(bytesSchema(LIMITS.admissionBytesMax)),
 });
-type Kept = v.InferOutput<typeof schema>;
+export type KeptIdentity = v.InferOutput<typeof keptSchema>;
+export type AdmissionRequest = NonNullable<KeptIdentity['request']>;
+
+/** Where it is kept. */
+export interface IdentityStore {
+	read(): Promise<KeptIdentity | undefined>;
+	write(kept: KeptIdentity): Promise<void>;
+}
 
 export interface ReplicaIdentity {
 	readonly keys: NodeKeys;
-	/** From an admission before a restart in place. */
-	readonly cert: Uint8Array | undefined;
+	/** Of an admission before a restart in place. */
+	readonly admission: Uint8Array | undefined;
 	/** The one request for admission that these keys ever make: whoever awarded the slot answers no second one. */
-	request(make: () => Uint8Array): Promise<Uint8Array>;
-	/** Keeps the certificate for the next start. */
-	admitted(cert: Uint8Array): Promise<void>;
+	request(make: () => AdmissionRequest): Promise<AdmissionRequest>;
+	/** Keeps the answer for the next start. */
+	admitted(admission: Uint8Array): Promise<void>;
 }
 
-/** Of this award, or a new one: an earlier award was another replica. Without a folder it lasts as long as the process. */
-export async function openIdentity(folder: string | undefined, award: string): Promise<ReplicaIdentity> {
-	const known = folder === undefined ? undefined : await read(join(folder, FILE));
+/** Of this award, or a new one: an earlier award was another replica. */
+export async function openIdentity(store: IdentityStore, award: string): Promise<ReplicaIdentity> {
+	const known = await store.read();
 	const isOurs = known?.award === award;
 	const keys = createNodeKeys(isOurs ? known.seed : undefined);
-	let kept: Kept = isOurs ? known : { award, seed: keys.seed };
-	const keep = async (change: Partial<Kept>): Promise<void> => {
+	let kept: KeptIdentity = isOurs ? known : { award, seed: keys.seed };
+	const keep = async (change: Partial<KeptIdentity>): Promise<void> => {
 		kept = { ...kept, ...change };
-		if (folder !== undefined) await write(join(folder, FILE), kept);
+		await store.write(kept);
 	};
 	return {
 		keys,
-		cert: kept.cert,
+		admission: kept.admission,
 		async request(make) {
+			const request = kept.request ?? make();
 			// On disk before it is sent, with its keys: an answer to keys that are lost is of no use.
-			if (kept.csr === undefined) await keep({ csr: make() });
-			return kept.csr as Uint8Array;
+			if (kept.request === undefined) await keep({ request });
+			return request;
 		},
-		admitted: (cert) => keep({ cert }),
+		admitted: (admission) => keep({ admission }),
 	};
 }
 
-/** Undefined when there is none, or it is damaged: then this is a new replica. */
-async function read(path: string): Promise<Kept | undefined> {
-	try {
-		return v.parse(schema, decodeRecord(new Uint8Array(await readFile(path))));
-	} catch {
-		return undefined;
-	}
+/** Lasts as long as the process, for those that nobody restarts in place; and for tests, as long as `media`. */
+export function memoryIdentity(media: { kept?: KeptIdentity } = {}): IdentityStore {
+	return {
+		read: async () => media.kept,
+		async write(kept) {
+			media.kept = kept;
+		},
+	};
 }
 
-async function write(path: string, identity: Kept): Promise<void> {
-	const fresh = `${path}.${process.pid}`;
-	try {
-		await writeFile(fresh, encodeRecord(identity), { mode: 0o600, flush: true });
-		await rename(fresh, path);
-	} catch (error) {
-		await rm(fresh, { force: true });
-		throw error;
-	}
+export function fileIdentity(folder: string): IdentityStore {
+	const path = join(folder, FILE);
+	return {
+		/** Undefined when there is none, or it is damaged: then this is a new replica. */
+		async read() {
+			try {
+				return v.parse(keptSchema, decodeRecord(new Uint8Array(await readFile(path)), 2 * LIMITS.admissionBytesMax));
+			} catch {
+				return undefined;
+			}
+		},
+		async write(kept) {
+			const fresh = `${path}.${process.pid}`;
+			try {
+				await writeFile(fresh, encodeRecord(kept), { mode: 0o600, flush: true });
+				await rename(fresh, path);
+			} catch (error) {
+				await rm(fresh, { force: true });
+				throw error;
+			}
+		},
+	};
 }

@@ -24,11 +24,12 @@ export async function joinWorkplane(options: JoinOptions = {}): Promise<Workplan
 		);
 	}
 	// What only a joining process needs is loaded when it joins: importing the SDK stays cheap.
-	const [{ join }, { openLibp2pNetwork }, { dataDirOf }, { fileStores }] = await Promise.all([
+	const [{ join }, { openLibp2pNetwork }, { dataDirOf }, { fileStores }, { fileIdentity }] = await Promise.all([
 		import('./join.ts'),
 		import('../discovery/libp2p-network.ts'),
 		import('./data-dir.ts'),
 		import('./stores.ts'),
+		import('./identity-file.ts'),
 	]);
 	const host = isDev
 		? await import('./dev.ts').then(({ devHost }) => devHost(options))
@@ -36,8 +37,9 @@ export async function joinWorkplane(options: JoinOptions = {}): Promise<Workplan
 	try {
 		const dataDir = isDev ? options.data : dataDirOf(process.env);
 		const stores = dataDir === undefined ? {} : { stores: fileStores(dataDir) };
-		const privateDir = isDev ? undefined : process.env['BEEMESH_PRIVATE_DIR'];
-		const kept = privateDir === undefined ? {} : { privateDir };
+		// In dev mode the data directory is what outlives a process.
+		const privateDir = isDev ? options.data : process.env['BEEMESH_PRIVATE_DIR'];
+		const kept = privateDir === undefined ? {} : { identityStore: fileIdentity(privateDir) };
 		const workplane = await join({ host, openNetwork: openLibp2pNetwork, options, exit, ...stores, ...kept });
 		if (options.drain?.onSigterm !== false) {
 			process.once('SIGTERM', () => void workplane.drain({ reason: 'SIGTERM' }).then(() => exit(0)));

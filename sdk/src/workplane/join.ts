@@ -8,17 +8,27 @@ import {
 	type OpenNetwork,
 	type PeerPrincipal,
 	ReplicaSession,
+	Trust,
 } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
-import { openCredential, openCsr, requestAdmission } from '../identity/index.ts';
+import {
+	certifyOwn,
+	openCsr,
+	openOwnedCharter,
+	openReplicaCert,
+	openSealedAdmission,
+	requestAdmission,
+} from '../identity/index.ts';
 import type { Admission, MemberHint } from '../replicas/placement-api.ts';
 import { durationMs } from '../streams/rpc/duration.ts';
 import { createRpcNode } from '../streams/rpc/node.ts';
 import { silentLogger, silentMetrics } from '../telemetry/index.ts';
-import { type Csr, LIMITS, type ReplicaCert, type ReplicaId } from '../wire/index.ts';
+import { LIMITS, type ReplicaId, type WorkloadId } from '../wire/index.ts';
 import { CharterKeeper } from './charter.ts';
 import type { PodHost } from './host.ts';
-import { openIdentity } from './identity-file.ts';
+import { type AdmissionRequest, type IdentityStore, memoryIdentity, openIdentity } from './identity-file.ts';
+import { findRosters } from './rosters.ts';
+import { Secrets } from './secrets.ts';
 import type { GroupStores } from './stores.ts';
 import { superviseReplica } from './supervise.ts';
 import type { JoinOptions } from './types.ts';
@@ -31,7 +41,7 @@ const READY_TIMEOUT_MS = 60_000;
 /** Members that do not answer by then are looked for in the background. */
 const FIRST_DIALS_MS = 2000;
 
-type Admitted = Pick<Admission, 'cert' | 'members' | 'foundingSlots'>;
+type Admitted = Pick<Admission, 'sealed' | 'members' | 'foundingSlots'>;
 
 export interface JoinComponents {
 	readonly host: PodHost;
@@ -40,7 +50,7 @@ export interface JoinComponents {
 	/** Ends the process after a drain that nobody in it asked for. Default: nothing. */
 	readonly exit?: (code: number) => void;
 	/** Where this replica keeps its identity. Default: in memory, for processes that nobody restarts in place. */
-	readonly privateDir?: string;
+	readonly identityStore?: IdentityStore;
 	/** Where Raft groups keep their logs. Default: in memory, for replicas without a volume. */
 	readonly stores?: GroupStores;
 }
@@ -53,13 +63,25 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 	const log = options.log ?? silentLogger;
 	const context = await host.calls.context({}, { signal });
 	const charter = new CharterKeeper(context.bundle);
-	const { wid, owner, charter: chartered, bundle } = charter.opened;
-	const identity = await openIdentity(components.privateDir, context.award.awardId);
+	const { wid, owner, charter: chartered } = charter.opened;
+	const { identityStore = memoryIdentity() } = components;
+	const { slot, gen, incarnation, award } = context;
+	const identity = await openIdentity(identityStore, award.awardId);
 	const { keys } = identity;
 	const replicaId = keys.peer.peerId as ReplicaId;
-	const read = createAdvertisementReader();
+	let secrets: Secrets | undefined;
+	const trust = new Trust({
+		owner,
+		openCharter: (envelope) => openOwnedCharter(envelope, owner, Date.now()),
+		find: (sought) => (secrets === undefined ? Promise.resolve([]) : findRosters(host, sought, secrets.current.psk)),
+	});
+	const read = createAdvertisementReader(trust);
 	const { listen, announce } = context;
-	const session = new ReplicaSession({ owner, psk: bundle.psk, sign: (message) => keys.signer.sign(message) });
+	const session = new ReplicaSession({
+		...{ owner, trust },
+		psk: () => secrets?.current.psk,
+		sign: (message) => keys.signer.sign(message),
+	});
 	const network = await openNetwork({
 		seed: keys.peer.seed,
 		listen,
@@ -71,19 +93,37 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 	let workplane: LiveWorkplane | undefined;
 	try {
 		const addresses = (): readonly string[] => network.transport.addresses().slice(0, LIMITS.addressesMax);
-		const { slot, gen, incarnation, award } = context;
-		const at = { slot, gen, incarnation, awardId: award.awardId, wid, addresses: [...addresses()], ts: Date.now() };
-		const envelope = await identity.request(() => requestAdmission(keys, at).envelope);
-		const csr = openCsr(envelope).body;
-		const admitted = await admission(host, identity.cert, { csr, envelope }, signal);
-		const credential = { cert: admitted.cert, grant: bundle.grant };
-		const { cert } = openCredential(credential, Date.now());
-		requireOurs(cert, csr);
-		session.admitted(credential);
-		await identity.admitted(admitted.cert);
+		const papers = await identity.request(() => {
+			const at = {
+				slot,
+				gen,
+				incarnation: 0,
+				awardId: award.awardId,
+				wid,
+				addresses: [...addresses()],
+				ts: Date.now(),
+			};
+			const csr = openCsr(requestAdmission(keys, at).envelope);
+			const { machineId } = context;
+			const about = { machineId, manifestCid: award.manifestCid };
+			return { csr: csr.envelope, cert: certifyOwn(chartered.body, csr, about, keys.signer, Date.now()) };
+		});
+		const admitted = await admission(host, wid, identity.admission, papers, signal);
+		const cert = openReplicaCert(papers.cert);
+		const { links, ...parts } = openSealedAdmission(admitted.sealed, keys.kem);
+		secrets = new Secrets(parts);
+		try {
+			trust.learn({ charter: chartered.envelope, links });
+		} catch {
+			// The owner has changed its mind since this pod was awarded: others have the newer charter.
+			await trust.refresh(wid);
+		}
+		await trust.require(cert.envelope);
+		session.admitted(cert);
+		await identity.admitted(admitted.sealed);
 		const zone = options.locality?.zone ?? context.zone;
 		const directory = new Directory({
-			...{ cert, credential, owner, addresses, log },
+			...{ cert, trust, addresses, log },
 			signer: keys.signer,
 			// What this pod runs, which an update may have overtaken.
 			manifestCid: award.manifestCid,
@@ -101,7 +141,10 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 		});
 		directory.start(node);
 		const metrics = options.metrics ?? silentMetrics;
-		workplane = new LiveWorkplane({ host, context, charter, network, directory, node, options, log, metrics });
+		workplane = new LiveWorkplane({
+			...{ host, context, charter, network, directory, node, options, log, metrics },
+			...{ trust, secrets, keys, cert },
+		});
 		const supervisor = superviseReplica(workplane, components, admitted.foundingSlots);
 		// Those we meet may know of a newer holder of our slot: then its groups are not ours to open.
 		await within(FIRST_DIALS_MS, supervisor.meet(admitted.members));
@@ -134,24 +177,19 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
  */
 async function admission(
 	host: PodHost,
-	cert: Uint8Array | undefined,
-	{ csr, envelope }: { readonly csr: Csr; readonly envelope: Uint8Array },
+	wid: WorkloadId,
+	sealed: Uint8Array | undefined,
+	papers: AdmissionRequest,
 	signal: AbortSignal,
 ): Promise<Admitted> {
-	if (cert === undefined) return host.calls.join({ csr: envelope }, { signal, timeout: READY_TIMEOUT_MS });
+	if (sealed === undefined) return host.calls.join({ ...papers }, { signal, timeout: READY_TIMEOUT_MS });
 	let members: MemberHint[] = [];
 	try {
-		const { found } = await host.calls.resolve({ by: 'id', wid: csr.wid }, { signal });
+		const { found } = await host.calls.resolve({ by: 'id', wid }, { signal });
 		members = found.flatMap((workload) => workload.members);
 	} catch (error) {
 		// Without hints the DHT and the others' dials are left.
 		if (!isMeshError(error)) throw error;
 	}
-	return { cert, members, foundingSlots: 0 };
-}
-
-function requireOurs(cert: ReplicaCert, csr: Csr): void {
-	const isOurs =
-		cert.replicaId === csr.replicaId && cert.wid === csr.wid && cert.slot === csr.slot && cert.gen === csr.gen;
-	if (!isOurs) throw new MeshError('unauthorized', 'the certificate received is for another replica or slot');
+	return { sealed, members, foundingSlots: 0 };
 }

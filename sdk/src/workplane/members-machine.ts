@@ -4,8 +4,10 @@
  */
 import * as v from 'valibot';
 import type { Machine } from '../raft/group.types.ts';
-import { genSchema, machineIdSchema, replicaIdSchema, slotSchema } from '../wire/index.ts';
+import { bytesSchema, genSchema, LIMITS, machineIdSchema, replicaIdSchema, slotSchema } from '../wire/index.ts';
 
+/** DAG-CBOR of an epoch and the certificates that are new in it. */
+const linkSchema = v.optional(bytesSchema(LIMITS.epochBytesMax));
 const holderSchema = v.strictObject({ slot: slotSchema, gen: genSchema });
 
 export const membersCommandSchema = v.variant('type', [
@@ -17,9 +19,13 @@ export const membersCommandSchema = v.variant('type', [
 		gen: genSchema,
 		replicaId: replicaIdSchema,
 		machineId: machineIdSchema,
+		/** The epoch that names it. Absent in `dev` mode, where the owner admits. */
+		link: linkSchema,
 	}),
 	/** The workload was scaled down: the slot has no holder any more. */
-	v.strictObject({ type: v.literal('retire'), slot: slotSchema, gen: genSchema }),
+	v.strictObject({ type: v.literal('retire'), slot: slotSchema, gen: genSchema, link: linkSchema }),
+	/** An epoch that changes no holder, such as a renewed certificate. */
+	v.strictObject({ type: v.literal('epoch'), link: bytesSchema(LIMITS.epochBytesMax) }),
 ]);
 export type MembersCommand = v.InferOutput<typeof membersCommandSchema>;
 
@@ -32,6 +38,8 @@ export interface SlotHolder {
 
 export interface MembersState {
 	readonly slots: Map<number, SlotHolder>;
+	/** The newest epoch that was agreed on: who has missed the proposer's own word finds it here. */
+	readonly link?: Uint8Array | undefined;
 }
 
 export interface MembersResult {
@@ -45,7 +53,13 @@ export type MembersMachine = Machine<MembersState, typeof membersCommandSchema, 
 export const membersMachine: MembersMachine = {
 	command: membersCommandSchema,
 	init: () => ({ slots: new Map() }),
-	apply({ slots }, command) {
+	apply(state, command) {
+		const { slots } = state;
+		const link = command.type === 'found' ? undefined : command.link;
+		if (command.type === 'epoch') {
+			Object.assign(state, { link });
+			return { ok: true, gen: 0 };
+		}
 		if (command.type === 'found') {
 			if (slots.size > 0) return { ok: false, gen: 0 };
 			for (const { slot, gen } of command.holders) slots.set(slot, { gen, replicaId: '', isRetired: false });
@@ -58,17 +72,25 @@ export const membersMachine: MembersMachine = {
 			if (holder === undefined || held !== gen) return { ok: false, gen: held };
 			// Kept, so that the slot's next holder gets a generation of its own.
 			slots.set(slot, { ...holder, isRetired: true });
+			if (link !== undefined) Object.assign(state, { link });
 			return { ok: true, gen };
 		}
 		const isRepeated = held === gen && holder?.replicaId === command.replicaId;
-		if (gen > held) slots.set(slot, { gen, replicaId: command.replicaId, isRetired: false });
+		if (gen > held) {
+			slots.set(slot, { gen, replicaId: command.replicaId, isRetired: false });
+			if (link !== undefined) Object.assign(state, { link });
+		}
 		return { ok: gen > held || isRepeated, gen: Math.max(gen, held) };
 	},
-	snapshot: ({ slots }) => new TextEncoder().encode(JSON.stringify([...slots])),
+	snapshot: ({ slots, link }) =>
+		new TextEncoder().encode(
+			JSON.stringify({ slots: [...slots], link: link === undefined ? '' : Buffer.from(link).toString('base64') }),
+		),
 	async restore(bytes) {
 		const decoder = new TextDecoder();
 		let text = '';
 		for await (const chunk of bytes) text += decoder.decode(chunk, { stream: true });
-		return { slots: new Map(JSON.parse(text + decoder.decode()) as [number, SlotHolder][]) };
+		const { slots, link } = JSON.parse(text + decoder.decode()) as { slots: [number, SlotHolder][]; link: string };
+		return { slots: new Map(slots), link: link === '' ? undefined : new Uint8Array(Buffer.from(link, 'base64')) };
 	},
 };

@@ -5,20 +5,24 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PeerPrincipal, WorkloadView } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
-import { openMachineCredential, openMesh } from '../identity/index.ts';
+import { type EpochChain, openMachineCredential, openMesh } from '../identity/index.ts';
 import { type LiveReplica, ReplicaDriver } from '../replicas/driver.ts';
 import type { MemberHint } from '../replicas/placement-api.ts';
 import type { Session } from '../streams/rpc/session.types.ts';
 import type { ReplicaId } from '../wire/index.ts';
 import { Departures } from './departures.ts';
+import { EpochFollower } from './epoch-follower.ts';
 import { EXIT_LOST_STATE, Groups } from './groups.ts';
 import type { JoinComponents } from './join.ts';
+import { MembershipOffice } from './membership.ts';
+import { RosterKeeper } from './rosters.ts';
 import { Seeker } from './seeker.ts';
 import { memoryStores } from './stores.ts';
 import type { LiveWorkplane } from './workplane.ts';
 
 const PUT_MS = 4000;
 const EVENTS_AGAIN_MS = 500;
+const HOUSEKEEPING_MS = 30_000;
 /** Time for a successor to be placed, to start, to catch up and to be voted in, several slots of a host in turn. */
 const SUCCESSOR_MS = 20_000;
 
@@ -34,7 +38,7 @@ export function superviseReplica(
 	{ exit, stores = memoryStores() }: JoinComponents,
 	foundingSlots: number,
 ): Supervisor {
-	const { host, directory, charter, context, network, log, metrics } = workplane.parts;
+	const { host, directory, charter, context, network, trust, secrets, keys, cert, log, metrics } = workplane.parts;
 	const own = directory.own;
 	const self = directory.record.replicaId;
 	const abort = new AbortController();
@@ -73,6 +77,41 @@ export function superviseReplica(
 		directory.mayStillVote = (at) => groups.mayStillVote(at);
 	}
 
+	const machine = (credential: Uint8Array) => openMachineCredential(credential, mesh, Date.now());
+	const office = new MembershipOffice({
+		...{ keys, trust, directory, secrets, machine, log },
+		wid: own.wid,
+		manifestCids: () => charter.manifestCids,
+		commit: groups === undefined ? undefined : (change, link) => groups.commit(change, link),
+	});
+	directory.onCosign = (epoch, certs, papers) => office.cosign(epoch, certs, papers);
+	directory.groupKey = () => secrets.current.groupKey;
+	const follower = new EpochFollower({
+		...{ trust, directory, network, secrets, cert, log },
+		onOut: () => leave('no member of the workload any more'),
+		onChange: () => observe(),
+	});
+	const roster = new RosterKeeper({
+		...{ host, trust, log },
+		wid: own.wid,
+		psk: () => secrets.current.psk,
+		charter: () => charter.opened.charter.envelope,
+	});
+	const housekeeping = setInterval(() => void keepHouse(), HOUSEKEEPING_MS);
+	/** Renews our certificate in time, and puts out members whose slots are not wanted any more. */
+	const keepHouse = async (): Promise<void> => {
+		try {
+			await office.renewWhenDue(Date.now());
+			if (!host.canPlace || !isResponsible()) return;
+			const { replicas } = charter.opened.charter.body;
+			const live = new Set(own.live().map(({ record }) => record.replicaId));
+			for (const member of trust.members(own.wid))
+				if (member.slot >= replicas && !live.has(member.replicaId)) await office.remove(member);
+		} catch (error) {
+			log.debug('membership not tidied: another try follows', { error });
+		}
+	};
+
 	const departures = new Departures({
 		...{ self, log },
 		retire: async (at) => groups?.retire(at),
@@ -87,13 +126,14 @@ export function superviseReplica(
 					calls: () => host.calls,
 					bundle: () => charter.opened,
 					machineId: context.machineId,
-					machine: (credential) => openMachineCredential(credential, mesh, Date.now()),
+					machine,
 					machineAddresses: context.machineAddresses,
 					live: () => liveReplicas(own),
-					generations: () => own.generations(),
+					generations: () => generationsOf(trust.chain(own.wid)),
+					tenderKey: secrets.tenderKey,
 					isChangingMembers: () => groups?.isSettled === false,
 					drain: (replica, reason) => departures.add(replica, reason),
-					commit: async (admission) => groups?.admit(admission),
+					admit: (papers) => office.admit(papers),
 					onReconcile: (status) => workplane.emit('reconcile', status),
 				},
 				log,
@@ -174,8 +214,10 @@ export function superviseReplica(
 
 	const connection = host.onConnection((isConnected) => {
 		if (workplane.state !== 'joining') workplane.setState(isConnected ? 'serving' : 'degraded');
-		if (isConnected) workplane.announce();
-		else
+		if (isConnected) {
+			workplane.announce();
+			roster.soon();
+		} else
 			workplane.warn(
 				new MeshError('unavailable', 'the host is away: this replica serves on, but nothing heals through it'),
 			);
@@ -190,6 +232,9 @@ export function superviseReplica(
 		async close() {
 			abort.abort();
 			seeker.close();
+			clearInterval(housekeeping);
+			follower.close();
+			roster.close();
 			listening[Symbol.dispose]();
 			connection[Symbol.dispose]();
 			driver?.close();
@@ -204,6 +249,12 @@ export function superviseReplica(
 		},
 		meet: (hints) => seeker.meet(hints),
 	};
+}
+
+/** The last generation of every slot: the next replica of a slot is of the one after. */
+function generationsOf(chain: EpochChain | undefined): ReadonlyMap<number, number> {
+	const { members = [], vacant = [] } = chain?.head.body ?? {};
+	return new Map([...members, ...vacant].map(({ slot, gen }) => [slot, gen]));
 }
 
 function liveReplicas(own: WorkloadView): LiveReplica[] {

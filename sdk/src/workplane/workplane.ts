@@ -1,8 +1,9 @@
 /** The workplane of one replica: what an app holds after joining. Composes the rooms; decides little itself. */
 
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import type { Directory, MemberEvent, NetworkEnd, PeerPrincipal, WorkloadView } from '../discovery/index.ts';
+import type { Directory, MemberEvent, NetworkEnd, PeerPrincipal, Trust, WorkloadView } from '../discovery/index.ts';
 import { MeshError } from '../errors.ts';
+import type { NodeKeys, OpenedRecord } from '../identity/index.ts';
 import type { Group, Machine } from '../raft/group.types.ts';
 import { type Kv, openKv } from '../raft/kv.ts';
 import { kvMachine } from '../raft/kv-machine.ts';
@@ -20,6 +21,7 @@ import type { PodHost } from './host.ts';
 import { replicaOf, toReplica } from './peers.ts';
 import { Emitter, Queue } from './queue.ts';
 import { RemoteWorkload } from './remote.ts';
+import type { Secrets } from './secrets.ts';
 import { openSelfSession } from './self-session.ts';
 import type {
 	CallContext,
@@ -93,6 +95,11 @@ export interface Parts {
 	readonly charter: CharterKeeper;
 	readonly network: NetworkEnd;
 	readonly directory: Directory;
+	readonly trust: Trust;
+	readonly secrets: Secrets;
+	readonly keys: NodeKeys;
+	/** Our own. */
+	readonly cert: OpenedRecord<'replica-cert'>;
 	readonly node: RpcNode<PeerPrincipal>;
 	readonly options: JoinOptions;
 	readonly log: Logger;

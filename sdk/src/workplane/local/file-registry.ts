@@ -48,6 +48,8 @@ export async function openFileRegistry(mesh: string, folder = devFolder()): Prom
 	await requirePrivate(folder);
 	const entriesDir = join(root, 'entries');
 	await mkdir(entriesDir, { recursive: true, mode: 0o700 });
+	const rostersDir = join(root, 'rosters');
+	await mkdir(rostersDir, { recursive: true, mode: 0o700 });
 	const entryPath = (replicaId: string): string => join(entriesDir, `${replicaId}.json`);
 
 	return {
@@ -57,6 +59,18 @@ export async function openFileRegistry(mesh: string, folder = devFolder()): Prom
 			await replaceFile(entryPath(entry.replicaId), JSON.stringify({ ...entry, process: await currentProcess() }));
 		},
 		withdraw: (replicaId) => rm(entryPath(replicaId), { force: true }),
+		roster: (wid) => readBytes(join(rostersDir, wid)),
+		async changeRoster(wid, change) {
+			const path = join(rostersDir, wid);
+			const unlock = await lock(`${path}.lock`);
+			try {
+				const roster = change(await readBytes(path));
+				await replaceFile(path, roster);
+				return roster;
+			} finally {
+				await unlock();
+			}
+		},
 		async entries() {
 			const found: Entry[] = [];
 			for (const file of await readdir(entriesDir)) {
@@ -171,9 +185,16 @@ async function lock(path: string): Promise<() => Promise<void>> {
 	}
 }
 
-async function replaceFile(path: string, text: string): Promise<void> {
+async function readBytes(path: string): Promise<Uint8Array | undefined> {
+	return readFile(path).then(
+		(bytes) => new Uint8Array(bytes),
+		() => undefined,
+	);
+}
+
+async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
 	const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
-	await writeFile(draft, text, { mode: 0o600 });
+	await writeFile(draft, content, { mode: 0o600 });
 	await rename(draft, path);
 }
 

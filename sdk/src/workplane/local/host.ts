@@ -4,21 +4,14 @@
  */
 import { MeshError } from '../../errors.ts';
 import {
-	certify,
 	createKeyPair,
 	createMesh,
 	createPeerKey,
 	createUlid,
-	defaultAdmissionTerms,
-	encodeManifest,
-	genesisFor,
-	hkdf,
-	type KeyPair,
 	openCsr,
-	openRecord,
-	ownerIdOf,
-	signRecord,
-	workloadIdOf,
+	openReplicaCert,
+	sealForGroup,
+	sha256,
 } from '../../identity/index.ts';
 import type { PodContext, PodEvent } from '../../replicas/pod-api.ts';
 import {
@@ -32,11 +25,9 @@ import {
 } from '../../wire/index.ts';
 import type { HostCalls, PodHost } from '../host.ts';
 import { Queue } from '../queue.ts';
+import { rosterContext } from '../rosters.ts';
+import { LocalOwner } from './owner.ts';
 import type { Claim, LocalRegistry } from './registry.ts';
-
-const NAMESPACE = 'default';
-/** The end of the year 9999: nothing expires that nobody renews. */
-const FOREVER_MS = 253_402_300_799_000;
 
 export interface LocalHostOptions {
 	readonly registry: LocalRegistry;
@@ -53,13 +44,14 @@ export interface LocalHost extends PodHost {
 
 export async function createLocalHost(options: LocalHostOptions): Promise<LocalHost> {
 	const { registry, workload, data, voters, listen } = options;
-	const owner = createKeyPair(hkdf(await registry.ownerSeed(), 'dev-owner', KEY_BYTES.seed));
+	const owner = new LocalOwner(await registry.ownerSeed(), workload, voters);
+	const { wid, manifestCid } = owner;
 	const machineId = createPeerKey().peerId as MachineId;
 	// No machine of it ever states anything: in dev mode nobody places replicas.
 	const meshGenesis = createMesh('dev', createKeyPair(), Date.now()).envelope;
-	const { bundle, wid, manifestCid, tenderKey } = makeBundle(owner, workload, voters);
 	const claim = await registry.claim(workload, data);
-	const awardId = createUlid(Date.now());
+	// The same for a process that comes back to its slot.
+	const awardId = createUlid(0, sha256(new TextEncoder().encode(`${wid}/${claim.slot}/${claim.gen}`)).subarray(0, 10));
 	const events = new Queue<PodEvent>();
 	let replicaId: ReplicaId | undefined;
 
@@ -70,22 +62,29 @@ export async function createLocalHost(options: LocalHostOptions): Promise<LocalH
 
 	const calls: HostCalls = {
 		async context() {
+			const bundle = owner.bundle(await registry.roster(wid));
 			return contextOf({ claim, machineId, meshGenesis, awardId, bundle, wid, manifestCid, listen });
 		},
-		async join({ csr: envelope }) {
-			const csr = openCsr(envelope).body;
-			replicaId = csr.replicaId;
-			const { slot, gen, addresses } = csr;
+		async join({ csr, cert }) {
+			const { slot, gen, kemKey, replicaId: id } = openReplicaCert(cert).body;
+			const { addresses } = openCsr(csr).body;
+			replicaId = id;
+			const roster = await registry.changeRoster(wid, (known) => owner.admit(known, cert, Date.now()));
 			// Seen first, then looking: of two that start at once, one finds the other.
 			await registry.publish({ wid, workload, replicaId, slot, gen, addresses });
-			const charter = openRecord('charter', bundle.charter).body;
 			const members = withoutNames(await hintsOf((entry) => entry.wid === wid));
 			const isFounder = gen === 1 && slot < voters;
 			return {
-				cert: certify(charter, csr, machineId, tenderKey, Date.now()),
+				sealed: owner.answer(roster, kemKey, Date.now()),
 				members,
 				foundingSlots: isFounder ? voters : 0,
 			};
+		},
+		// Whoever shares the registry can read it.
+		keepRoster: async () => ({}),
+		async rosters({ wid: sought }) {
+			const roster = await registry.roster(sought);
+			return { sealed: roster === undefined ? [] : [sealForGroup(owner.psk, rosterContext(sought), roster)] };
 		},
 		async announce({ replicaId: id, addresses }) {
 			replicaId = id;
@@ -125,53 +124,6 @@ export async function createLocalHost(options: LocalHostOptions): Promise<LocalH
 			await claim.release();
 		},
 	};
-}
-
-function makeBundle(
-	owner: KeyPair,
-	name: string,
-	voters: number,
-): {
-	bundle: Bundle;
-	wid: WorkloadId;
-	manifestCid: RecordCid;
-	tenderKey: KeyPair;
-} {
-	const tenderKey = createKeyPair(hkdf(owner.seed, `tender/${name}`, KEY_BYTES.seed));
-	const genesis = genesisFor(owner.publicKey, 'StatefulSet', NAMESPACE, name);
-	const wid = workloadIdOf(genesis);
-	const manifest: Manifest = {
-		apiVersion: 'apps/v1',
-		kind: 'StatefulSet',
-		metadata: { name, namespace: NAMESPACE },
-		spec: {
-			replicas: voters,
-			selector: { matchLabels: { app: name } },
-			template: { spec: { containers: [{ name, image: 'dev' }] } },
-		},
-	};
-	const { bytes, cid } = encodeManifest(manifest);
-	const ownerId = ownerIdOf(owner.publicKey);
-	const charter = signRecord(
-		'charter',
-		{
-			...{ wid, owner: ownerId, era: 1, kind: 'StatefulSet', namespace: NAMESPACE, name },
-			...defaultAdmissionTerms(voters),
-			...{ manifestCid: cid, replicas: voters, deleted: false, nbf: 0, exp: FOREVER_MS },
-		},
-		owner,
-	);
-	const grantBody = { wid, owner: ownerId, tenderKey: tenderKey.publicKey, quota: 1024, exp: FOREVER_MS };
-	const grant = signRecord('tender-grant', grantBody, owner);
-	const bundle: Bundle = {
-		genesis: signRecord('genesis', genesis, owner),
-		charter,
-		grant,
-		tenderSecret: tenderKey.seed,
-		psk: hkdf(owner.seed, 'owner-psk', 32),
-		manifest: bytes,
-	};
-	return { bundle, wid, manifestCid: cid, tenderKey };
 }
 
 interface ContextParts {

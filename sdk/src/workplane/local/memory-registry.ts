@@ -1,6 +1,7 @@
 /** A registry inside one process: what tests join. */
 import { randomBytes } from 'node:crypto';
 import { MeshError } from '../../errors.ts';
+import type { WorkloadId } from '../../wire/index.ts';
 import type { Claim, Entry, LocalRegistry } from './registry.ts';
 
 interface SlotState {
@@ -19,6 +20,7 @@ export interface MemoryRegistry extends LocalRegistry {
 export function createMemoryRegistry(entries: Map<string, Entry> = new Map()): MemoryRegistry {
 	const owner = new Uint8Array(randomBytes(32));
 	const slots = new Map<string, SlotState[]>();
+	const rosters = new Map<WorkloadId, Uint8Array>();
 
 	return {
 		ownerSeed: async () => owner,
@@ -43,6 +45,12 @@ export function createMemoryRegistry(entries: Map<string, Entry> = new Map()): M
 		},
 		publish: async (entry) => void entries.set(entry.replicaId, entry),
 		withdraw: async (replicaId) => void entries.delete(replicaId),
+		roster: async (wid) => rosters.get(wid),
+		async changeRoster(wid, change) {
+			const roster = change(rosters.get(wid));
+			rosters.set(wid, roster);
+			return roster;
+		},
 		entries: async () => [...entries.values()],
 		kill(replicaId) {
 			const entry = entries.get(replicaId);

@@ -24,6 +24,10 @@ export interface LocalRegistry {
 	/** Adds or replaces the entry of this process. */
 	publish(entry: Entry): Promise<void>;
 	withdraw(replicaId: string): Promise<void>;
+	/** What was kept of a workload's members. */
+	roster(wid: WorkloadId): Promise<Uint8Array | undefined>;
+	/** Replaces it by what `change` makes of it; one change at a time, whoever makes it. */
+	changeRoster(wid: WorkloadId, change: (known: Uint8Array | undefined) => Uint8Array): Promise<Uint8Array>;
 	/** Entries of live processes. */
 	entries(): Promise<readonly Entry[]>;
 }

@@ -1,0 +1,202 @@
+/**
+ * Changes a workload's membership for its members: drafts the next epoch, gathers the signatures that it takes, makes it
+ * final, and tells the others. Everybody who signs has checked the change for itself.
+ */
+import type { CosignPapers, Directory, Trust } from '../discovery/index.ts';
+import { isMeshError, MeshError } from '../errors.ts';
+import {
+	createGroupKey,
+	type EpochChain,
+	type EpochChange,
+	type EpochDraft,
+	groupKeyCommit,
+	linkOf,
+	type NodeKeys,
+	type OpenedMachine,
+	openAdmission,
+	openReplicaCert,
+	type RecordSignature,
+	renewOwn,
+	requireAsRequested,
+	sealAdmission,
+	signRecordPart,
+} from '../identity/index.ts';
+import type { Logger } from '../telemetry/index.ts';
+import type { EpochLink, EpochRecord, RecordCid, ReplicaCert, ReplicaId, SlotGen, WorkloadId } from '../wire/index.ts';
+import type { Secrets } from './secrets.ts';
+
+/** Time for another member to check a change and sign it. */
+const COSIGN_MS = 2_000;
+/** Of a certificate's life, after which it is renewed. */
+const RENEW_AT = 0.5;
+
+export type MembershipChange =
+	| { readonly type: 'admit'; readonly cert: ReplicaCert }
+	| ({ readonly type: 'remove' } & SlotGen)
+	| { readonly type: 'renew' };
+
+export interface MembershipOptions {
+	readonly wid: WorkloadId;
+	readonly keys: NodeKeys;
+	readonly trust: Trust;
+	readonly directory: Directory;
+	readonly secrets: Secrets;
+	/** Verifies the credential of a machine of our mesh. */
+	readonly machine: (credential: Uint8Array) => OpenedMachine;
+	/** What the newest charter's pods run: a newcomer of anything else is not admitted. */
+	readonly manifestCids: () => readonly RecordCid[];
+	/** Makes an epoch final where something must agree first, as a Raft majority does. Absent: it is at once. */
+	readonly commit: ((change: MembershipChange, link: EpochLink) => Promise<void>) | undefined;
+	readonly log: Logger;
+}
+
+export class MembershipOffice {
+	readonly #options: MembershipOptions;
+	/** Our own signature binds us: one epoch after each, until it is known to have failed. */
+	#signed: { readonly after: RecordCid; readonly body: EpochRecord } | undefined;
+	#changing: Promise<unknown> = Promise.resolve();
+
+	constructor(options: MembershipOptions) {
+		this.#options = options;
+	}
+
+	/** Admits a newcomer; resolves with the answer that only it can open. Throws `unauthorized`, `no_quorum`, `conflict`. */
+	async admit(papers: CosignPapers): Promise<Uint8Array> {
+		const cert = this.#newcomer(papers);
+		await this.#change({ type: 'admit', cert }, { type: 'admit', cert: papers.cert }, papers);
+		return this.#answerTo(cert.kemKey);
+	}
+
+	/** What a member is told when it is admitted. */
+	#answerTo(kemKey: Uint8Array): Uint8Array {
+		const { psk, tenderSecret, groupKey } = this.#options.secrets.current;
+		return sealAdmission({ links: [...this.#chain.linksSince(-1)], psk, groupKey, tenderSecret }, kemKey);
+	}
+
+	/** Puts a member out; nobody takes its place. Its sessions end at once. */
+	async remove(at: SlotGen): Promise<void> {
+		const change = { type: 'remove', slot: at.slot, gen: at.gen } as const;
+		await this.#change(change, change);
+	}
+
+	/** Renews our own certificate when half of its life is over. True when it was. */
+	async renewWhenDue(nowMs: number): Promise<boolean> {
+		const own = this.#chain.member(this.#options.keys.peer.peerId as ReplicaId);
+		if (own === undefined) return false;
+		const { nbf, exp } = own.cert;
+		if (nowMs < nbf + (exp - nbf) * RENEW_AT) return false;
+		const cert = renewOwn(this.#chain.charter.body, own.cert, this.#options.keys.signer, nowMs);
+		await this.#change({ type: 'renew' }, { type: 'renew', cert });
+		return true;
+	}
+
+	/** Signs another member's change, after checking it. */
+	cosign(body: EpochRecord, certs: readonly Uint8Array[], papers: CosignPapers | undefined): RecordSignature {
+		this.#chain.mayCosign(body, certs, Date.now());
+		const joining = this.#joining(body);
+		for (const certCid of joining) {
+			if (papers === undefined || openReplicaCert(papers.cert).cid !== certCid)
+				throw new MeshError('unauthorized', 'a newcomer comes without its papers');
+			this.#newcomer(papers);
+		}
+		return this.#sign(body);
+	}
+
+	get #chain(): EpochChain {
+		const chain = this.#options.trust.chain(this.#options.wid);
+		if (chain === undefined) throw new MeshError('internal', 'the members of our own workload are not known');
+		return chain;
+	}
+
+	/** Certificates in this epoch of replicas that are in no epoch before it. */
+	#joining(body: EpochRecord): RecordCid[] {
+		const known = new Set(this.#chain.head.body.members.map(({ sigKeyId }) => Buffer.from(sigKeyId).toString('hex')));
+		return body.members
+			.filter(({ sigKeyId }) => !known.has(Buffer.from(sigKeyId).toString('hex')))
+			.map(({ certCid }) => certCid);
+	}
+
+	/** Checks a newcomer's papers: request, host's statement, machine, and that it runs what the owner chartered. */
+	#newcomer(papers: CosignPapers) {
+		const machine = this.#options.machine(papers.credential);
+		const { csr, statement } = openAdmission(papers.csr, papers.statement, machine);
+		const cert = openReplicaCert(papers.cert);
+		const { machineId, manifestCid } = statement.body;
+		requireAsRequested(cert, csr, { machineId, manifestCid });
+		if (!this.#options.manifestCids().includes(manifestCid))
+			throw new MeshError('unauthorized', 'the host says that it runs something else than the charter names');
+		return cert.body;
+	}
+
+	/** One change at a time. */
+	#change(change: MembershipChange, edit: EpochChange, papers?: CosignPapers): Promise<void> {
+		const changing = this.#changing.then(() => this.#changeNow(change, edit, papers));
+		this.#changing = changing.catch(() => undefined);
+		return changing;
+	}
+
+	async #changeNow(change: MembershipChange, edit: EpochChange, papers: CosignPapers | undefined): Promise<void> {
+		const { trust, wid, secrets, commit, log } = this.#options;
+		const chain = this.#chain;
+		// Asked again after an answer was lost: it is in already.
+		if (change.type === 'admit' && chain.member(change.cert.replicaId) !== undefined) return;
+		const groupKey = createGroupKey();
+		const tsMs = Math.max(Date.now(), chain.head.body.ts);
+		const draft = chain.draft([edit], { tsMs, groupKeyCommit: groupKeyCommit(groupKey) });
+		const link = linkOf(draft, await this.#gather(chain, draft, papers));
+		// Known before it counts, so that whoever hears of the epoch can ask for its key.
+		secrets.prepare(groupKey);
+		await commit?.(change, link);
+		trust.offer(wid, [link]);
+		log.info('membership changed', { e: draft.body.e, members: draft.body.members.length });
+	}
+
+	async #gather(chain: EpochChain, draft: EpochDraft, papers: CosignPapers | undefined): Promise<RecordSignature[]> {
+		const { keys, directory, log } = this.#options;
+		const needed = chain.signaturesNeeded;
+		const self = keys.peer.peerId as ReplicaId;
+		const signatures = chain.member(self) === undefined ? [] : [this.#sign(draft.body)];
+		const others = chain.head.members.filter(({ replicaId }) => replicaId !== self);
+		const asked = others.map(async ({ replicaId }) => {
+			const caller = directory.member(replicaId);
+			if (caller === undefined) throw new MeshError('unavailable', `${replicaId} is not connected`);
+			const { k, s } = await caller.cosign(
+				{ epoch: draft.body, certs: [...draft.certs], ...(papers === undefined ? {} : { papers: { ...papers } }) },
+				{ timeout: COSIGN_MS },
+			);
+			return { k, s };
+		});
+		if (signatures.length < needed) {
+			for (const answer of await Promise.allSettled(asked)) {
+				if (answer.status === 'fulfilled' && signatures.length < needed) signatures.push(answer.value);
+				else if (answer.status === 'rejected') log.debug('a member did not sign', { error: answer.reason as Error });
+			}
+		}
+		for (const one of asked) one.catch(() => undefined);
+		if (signatures.length < needed) {
+			throw new MeshError(
+				'no_quorum',
+				`epoch ${draft.body.e} takes the signatures of ${needed} members; ${signatures.length} could be had`,
+			);
+		}
+		return signatures;
+	}
+
+	#sign(body: EpochRecord): RecordSignature {
+		const after = body.prev as RecordCid;
+		const nowMs = Date.now();
+		const isBusy =
+			this.#signed !== undefined &&
+			this.#signed.after === after &&
+			nowMs < this.#signed.body.ts + COSIGN_MS &&
+			this.#signed.body.ts !== body.ts;
+		if (isBusy) throw new MeshError('conflict', `another change after epoch ${body.e - 1} is under way`);
+		this.#signed = { after, body };
+		return signRecordPart('epoch', body, this.#options.keys.signer);
+	}
+}
+
+/** A refusal that another try may turn into an admission. */
+export function isPassing(error: unknown): boolean {
+	return isMeshError(error, 'no_quorum') || isMeshError(error, 'conflict') || isMeshError(error, 'unavailable');
+}

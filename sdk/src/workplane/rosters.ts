@@ -1,0 +1,82 @@
+/**
+ * Rosters: what checks a workload's members, left by members with their hosts and passed on by hosts. Sealed under the
+ * owner's pre-shared key, so that hosts learn nothing from them that they do not know.
+ */
+import * as v from 'valibot';
+import type { Roster, Trust } from '../discovery/index.ts';
+import { openForGroup, sealForGroup } from '../identity/index.ts';
+import type { Logger } from '../telemetry/index.ts';
+import {
+	decodeRecord,
+	encodeRecord,
+	envelopeSchema,
+	epochLinksSchema,
+	LIMITS,
+	type WorkloadId,
+} from '../wire/index.ts';
+import type { PodHost } from './host.ts';
+
+const FIND_MS = 3_000;
+/** Changes in quick succession are left with the host once. */
+const SOON_MS = 200;
+const rosterSchema = v.strictObject({ charter: envelopeSchema, links: epochLinksSchema });
+/** What a roster is sealed for. */
+export const rosterContext = (wid: WorkloadId): string => `roster/${wid}`;
+
+/** Rosters of a workload that hosts know of; those that are none of it are left out. */
+export async function findRosters(host: PodHost, wid: WorkloadId, psk: Uint8Array): Promise<Roster[]> {
+	const { sealed } = await host.calls.rosters({ wid }, { timeout: FIND_MS });
+	return sealed.flatMap((bytes) => {
+		try {
+			const plain = openForGroup([psk], rosterContext(wid), bytes);
+			return [v.parse(rosterSchema, decodeRecord(plain, LIMITS.admissionBytesMax))];
+		} catch {
+			return [];
+		}
+	});
+}
+
+export interface RosterOptions {
+	readonly host: PodHost;
+	readonly trust: Trust;
+	readonly wid: WorkloadId;
+	readonly psk: () => Uint8Array;
+	readonly charter: () => Uint8Array;
+	readonly log: Logger;
+}
+
+/** Leaves the newest roster with the host, whenever it changes, and when the host is back. */
+export class RosterKeeper {
+	readonly #options: RosterOptions;
+	readonly #listening: Disposable;
+	#timer: NodeJS.Timeout | undefined;
+
+	constructor(options: RosterOptions) {
+		this.#options = options;
+		this.#listening = options.trust.onChange(({ wid }) => wid === options.wid && this.soon());
+		this.soon();
+	}
+
+	soon(): void {
+		this.#timer ??= setTimeout(() => void this.#keep(), SOON_MS);
+	}
+
+	close(): void {
+		clearTimeout(this.#timer);
+		this.#listening[Symbol.dispose]();
+	}
+
+	async #keep(): Promise<void> {
+		this.#timer = undefined;
+		const { host, trust, wid, psk, charter, log } = this.#options;
+		const links = trust.chain(wid)?.linksSince(-1) ?? [];
+		const plain = encodeRecord({ charter: charter(), links });
+		// Beyond this only members with a session help each other, until the owner's next epoch.
+		if (plain.byteLength > LIMITS.admissionBytesMax / 2) return;
+		try {
+			await host.calls.keepRoster({ sealed: sealForGroup(psk(), rosterContext(wid), plain) });
+		} catch (error) {
+			log.debug('the host does not keep our roster', { error });
+		}
+	}
+}

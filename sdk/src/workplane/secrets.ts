@@ -1,0 +1,34 @@
+/** What members of a workload share and nobody else: given on admission, the group key anew with every epoch. */
+import { createKeyPair, groupKeyCommit, type KeyPair, sameBytes } from '../identity/index.ts';
+import type { AdmissionAnswer } from '../wire/index.ts';
+
+export type SecretParts = Pick<AdmissionAnswer, 'psk' | 'groupKey' | 'tenderSecret'>;
+
+export class Secrets {
+	#current: SecretParts;
+	#next: Uint8Array[] = [];
+	readonly tenderKey: KeyPair;
+
+	constructor({ psk, groupKey, tenderSecret }: SecretParts) {
+		this.#current = { psk, groupKey, tenderSecret };
+		this.tenderKey = createKeyPair(tenderSecret);
+	}
+
+	get current(): SecretParts {
+		return this.#current;
+	}
+
+	/** A key that an epoch may name soon. */
+	prepare(groupKey: Uint8Array): void {
+		this.#next = [groupKey, ...this.#next].slice(0, 4);
+	}
+
+	/** Takes the key of the newest epoch into use. False: it is not known here, and has to be asked for. */
+	follow(commit: Uint8Array): boolean {
+		const { groupKey } = this.#current;
+		const found = [groupKey, ...this.#next].find((key) => sameBytes(groupKeyCommit(key), commit));
+		if (found === undefined) return false;
+		this.#current = { ...this.#current, groupKey: found };
+		return true;
+	}
+}
