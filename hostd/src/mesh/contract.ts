@@ -3,7 +3,7 @@
  * award, a bid, a CSR) is signed besides.
  */
 import { contract, memberHintSchema, rpc } from '@beemesh/sdk/api';
-import { bidSchema, bundleSchema, envelopeSchema, ulidSchema } from '@beemesh/sdk/wire';
+import { bidSchema, bundleSchema, bytesSchema, envelopeSchema, LIMITS, ulidSchema } from '@beemesh/sdk/wire';
 import * as v from 'valibot';
 
 const nothing = v.strictObject({});
@@ -13,7 +13,8 @@ const reason = v.pipe(v.string(), v.maxLength(500));
 export const admissionSchema = v.variant('admitted', [
 	v.strictObject({
 		admitted: v.literal(true),
-		cert: envelopeSchema,
+		/** For the newcomer alone. */
+		sealed: bytesSchema(LIMITS.admissionBytesMax),
 		members: v.array(memberHintSchema),
 		foundingSlots: v.number(),
 	}),
@@ -55,7 +56,12 @@ export const MachineApi = contract('beemesh.machine', '1.0.0', {
 	}),
 	/** To the requester: a replica asks for admission. Answered when whoever asked for the placement has decided. */
 	admission: rpc({
-		input: v.strictObject({ awardId: ulidSchema, csr: envelopeSchema, statement: envelopeSchema }),
+		input: v.strictObject({
+			awardId: ulidSchema,
+			csr: envelopeSchema,
+			cert: envelopeSchema,
+			statement: envelopeSchema,
+		}),
 		output: admissionSchema,
 		idempotent: true,
 	}),

@@ -46,6 +46,7 @@ export interface AdmissionAsk {
 	readonly requester: MachineId;
 	/** Envelopes. */
 	readonly csr: Uint8Array;
+	readonly cert: Uint8Array;
 	readonly statement: Uint8Array;
 }
 
@@ -137,8 +138,7 @@ class SchedulerDriver implements Scheduler {
 			outcome: ({ awardId, outcome, reason }, { principal }) => ({
 				known: this.#onOutcome(awardId, principal.machineId, outcome, reason),
 			}),
-			admission: ({ awardId, csr, statement }, { principal, signal }) =>
-				this.#onAdmission(awardId, csr, statement, principal.machineId, signal),
+			admission: (asked, { principal, signal }) => this.#onAdmission(asked, principal.machineId, signal),
 		});
 		this.#subscriptions = [
 			mesh.onTender(ROOT_RING.scope, (envelope) => this.#onTender(envelope)),
@@ -200,7 +200,6 @@ class SchedulerDriver implements Scheduler {
 
 	async admit({ awardId, csrCid, answer }: AdmitRequest): Promise<void> {
 		const placement = this.#byAward.get(awardId);
-		if (answer.admitted) this.#requireOurCert(placement, awardId, answer.cert);
 		if (!this.#admissions.answer(awardId, csrCid, answer)) {
 			throw new MeshError(
 				'not_found',
@@ -212,7 +211,7 @@ class SchedulerDriver implements Scheduler {
 	}
 
 	async requestAdmission(
-		{ awardId, requester, csr, statement }: AdmissionAsk,
+		{ requester, ...asked }: AdmissionAsk,
 		signal: AbortSignal,
 	): Promise<Admission> {
 		const { mesh } = this.#options;
@@ -220,17 +219,14 @@ class SchedulerDriver implements Scheduler {
 		const stops = AbortSignal.any([signal, this.#closing.signal]);
 		const answer: Answer =
 			requester === mesh.machineId
-				? await this.#onAdmission(awardId, csr, statement, mesh.machineId, stops)
+				? await this.#onAdmission(asked, mesh.machineId, stops)
 				: await insist(
 						async () =>
-							(await callerOf(mesh, requester)).admission(
-								{ awardId, csr, statement },
-								{ timeout: awardTtlMs, signal: stops },
-							),
+							(await callerOf(mesh, requester)).admission(asked, { timeout: awardTtlMs, signal: stops }),
 						{ clock: this.#clock, untilMs: this.#clock.nowMs() + awardTtlMs, signal: stops },
 					);
 		if (!answer.admitted) throw new MeshError('unauthorized', `admission refused: ${answer.reason}`);
-		this.#deployer.step({ type: 'admitted', awardId });
+		this.#deployer.step({ type: 'admitted', awardId: asked.awardId });
 		return answer;
 	}
 
@@ -271,9 +267,7 @@ class SchedulerDriver implements Scheduler {
 	}
 
 	async #onAdmission(
-		awardId: string,
-		csrEnvelope: Uint8Array,
-		statement: Uint8Array,
+		{ awardId, csr: csrEnvelope, cert, statement }: Omit<AdmissionAsk, 'requester'>,
 		from: MachineId,
 		signal: AbortSignal,
 	): Promise<Answer> {
@@ -303,7 +297,7 @@ class SchedulerDriver implements Scheduler {
 			// Whoever waits holds a promise of its own.
 			promise.catch(() => undefined);
 			this.#waiters.set(awardId, { promise, resolve, reject });
-			placement.csr(live, awardId, { csr: csrEnvelope, statement, credential: machine.credential });
+			placement.csr(live, awardId, { csr: csrEnvelope, cert, statement, credential: machine.credential });
 		}
 		return this.#answerOf(awardId, signal);
 	}
@@ -318,23 +312,6 @@ class SchedulerDriver implements Scheduler {
 			signal.addEventListener('abort', onAbort, { once: true });
 			waiter.promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
 		});
-	}
-
-	/** An answer that admits must be the workload's own certificate for this award, whoever hands it in. */
-	#requireOurCert(placement: Placement | undefined, awardId: string, envelope: Uint8Array): void {
-		const live = placement?.liveAward(awardId);
-		if (placement === undefined || live === undefined) {
-			throw new MeshError('not_found', 'the award is over: nobody waits for this certificate');
-		}
-		const cert = openRecord('replica-cert', envelope, [placement.opened.tenderKey.publicKey]);
-		const { wid, slot, gen, machineId } = cert.body;
-		const matches =
-			cert.body.awardId === awardId &&
-			wid === placement.tender.wid &&
-			slot === live.slot &&
-			gen === live.gen &&
-			machineId === live.machineId;
-		if (!matches) throw new MeshError('unauthorized', 'the certificate is not of this award');
 	}
 
 	#forget(placement: Placement): void {

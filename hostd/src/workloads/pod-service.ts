@@ -43,7 +43,7 @@ export async function servePod(path: string, pod: HostedPod, host: PodHost): Pro
 			pod.embedsSdk = true;
 			return host.contextOf(pod);
 		},
-		join: async ({ csr: envelope }, { signal }) => {
+		join: async ({ csr: envelope, cert }, { signal }) => {
 			const csr = openCsr(envelope);
 			const { wid, slot, gen, awardId } = csr.body;
 			if (wid !== award.wid || slot !== award.slot || gen !== award.gen || awardId !== award.awardId) {
@@ -54,8 +54,8 @@ export async function servePod(path: string, pod: HostedPod, host: PodHost): Pro
 				{ awardId, csrCid: csr.cid, manifestCid: award.manifestCid, machineId: host.machineId, ts: host.nowMs() },
 				host.signer,
 			);
-			const { cert, members, foundingSlots } = await host.scheduler.requestAdmission(
-				{ awardId, requester: award.requester, csr: envelope, statement },
+			const { sealed, members, foundingSlots } = await host.scheduler.requestAdmission(
+				{ awardId, requester: award.requester, csr: envelope, cert, statement },
 				signal,
 			);
 			return { cert, members, foundingSlots };

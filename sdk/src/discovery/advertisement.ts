@@ -11,6 +11,7 @@ import {
 	encodeRecord,
 	envelopeSchema,
 	LIMITS,
+	type RecordCid,
 	type ReplicaCert,
 	type ReplicaId,
 	type ServiceRecord,
@@ -25,6 +26,7 @@ const schema = v.strictObject({ cert: v.optional(envelopeSchema), record: envelo
 
 export interface Advertisement {
 	readonly cert: ReplicaCert;
+	readonly certCid: RecordCid;
 	readonly record: ServiceRecord;
 	/** With its certificate, to pass on. */
 	readonly bytes: Uint8Array;
@@ -68,6 +70,7 @@ export function createAdvertisementReader(trust: Trust, certsMax = 2048): ReadAd
 		}
 		return {
 			cert: cert.body,
+			certCid: cert.cid,
 			record: body,
 			news: encodeAdvertisement(envelope),
 			bytes: encodeAdvertisement(envelope, cert.envelope),

@@ -258,6 +258,7 @@ export class Directory {
 				onMember: (event) => this.#onMember(wid, event),
 				onSuperseded: (slot, gen) => this.#emit((l) => l.onSuperseded?.(slot, gen)),
 				onOutvoted: () => this.#outvoted.abort(),
+				onRefused: () => void this.#options.trust.refresh(this.#cert.wid).catch(() => undefined),
 			});
 			this.#views.set(wid, view);
 		}
@@ -322,7 +323,7 @@ export class Directory {
 		};
 		const record = signRecord('service-record', this.#record, signer);
 		const [bytes, news] = [encodeAdvertisement(record, cert.envelope), encodeAdvertisement(record)];
-		return { cert: cert.body, record: this.#record, bytes, news };
+		return { cert: cert.body, certCid: cert.cid, record: this.#record, bytes, news };
 	}
 
 	async #admit(remote: PeerId | 'local', hello: Uint8Array): Promise<PeerPrincipal> {

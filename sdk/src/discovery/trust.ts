@@ -14,7 +14,7 @@ import {
 	requireValid,
 	sameBytes,
 } from '../identity/index.ts';
-import { type EpochLink, LIMITS, type RecordCid, type ReplicaId, type WorkloadId } from '../wire/index.ts';
+import { type EpochLink, LIMITS, type RecordCid, type WorkloadId } from '../wire/index.ts';
 
 /** What a member of a workload knows of it: enough for anybody of the same owner to check its members. */
 export interface Roster {
@@ -47,7 +47,7 @@ const CHAINS_MAX = 256;
 export class Trust {
 	readonly #options: TrustOptions;
 	readonly #chains = new Map<WorkloadId, EpochChain>();
-	readonly #outgoing = new Map<RecordCid, { readonly replicaId: ReplicaId; readonly untilMs: number }>();
+	readonly #outgoing = new Map<RecordCid, number>();
 	readonly #listeners = new Set<(event: TrustEvent) => void>();
 	readonly #finding = new Map<WorkloadId, { readonly found: Promise<void>; readonly atMs: number }>();
 	readonly #nowMs: () => number;
@@ -73,7 +73,9 @@ export class Trust {
 		const known = this.#chains.get(wid);
 		if (known === undefined) {
 			if (this.#chains.size >= CHAINS_MAX) throw new MeshError('exhausted', 'too many workloads to keep track of');
-			this.#chains.set(wid, EpochChain.from(charter, links, this.#nowMs()));
+			const chain = EpochChain.from(charter, links, this.#nowMs());
+			this.#chains.set(wid, chain);
+			this.#noteOutgoing(chain.linksSince(-1));
 			return undefined;
 		}
 		known.takeCharter(charter);
@@ -87,11 +89,11 @@ export class Trust {
 		const offered = chain.offer(links, this.#nowMs());
 		if (offered.type !== 'extended' && offered.type !== 'forked') return offered;
 		const untilMs = this.#nowMs() + OUTGOING_MS;
-		for (const { certCid, replicaId, slot, gen } of offered.left) {
+		for (const { certCid, slot, gen } of offered.left) {
 			const successor = chain.head.members.find((member) => member.slot === slot);
-			if (successor !== undefined && successor.gen >= gen) this.#outgoing.set(certCid, { replicaId, untilMs });
+			if (successor !== undefined && successor.gen >= gen) this.#outgoing.set(certCid, untilMs);
 		}
-		for (const [cid, one] of this.#outgoing) if (one.untilMs < this.#nowMs()) this.#outgoing.delete(cid);
+		for (const [cid, until] of this.#outgoing) if (until < this.#nowMs()) this.#outgoing.delete(cid);
 		for (const listener of [...this.#listeners]) listener({ wid, offered });
 		return offered;
 	}
@@ -106,14 +108,13 @@ export class Trust {
 
 	/** Displaced by a successor a short while ago. */
 	isOutgoing(cert: Pick<OpenedRecord<'replica-cert'>, 'cid'>): boolean {
-		return (this.#outgoing.get(cert.cid)?.untilMs ?? 0) > this.#nowMs();
+		return (this.#outgoing.get(cert.cid) ?? 0) > this.#nowMs();
 	}
 
 	/** Whether a replica of a workload that is known is no member of it, nor on its way out. */
-	isOut(wid: WorkloadId, replicaId: ReplicaId): boolean {
+	isOut(wid: WorkloadId, cid: RecordCid): boolean {
 		const chain = this.#chains.get(wid);
-		if (chain === undefined || chain.member(replicaId) !== undefined) return false;
-		return ![...this.#outgoing.values()].some((one) => one.replicaId === replicaId && one.untilMs > this.#nowMs());
+		return chain !== undefined && chain.memberByCid(cid) === undefined && !this.isOutgoing({ cid });
 	}
 
 	/**
@@ -151,6 +152,19 @@ export class Trust {
 	/** Who is in, by what is known now. */
 	members(wid: WorkloadId): readonly Member[] {
 		return this.#chains.get(wid)?.head.members ?? [];
+	}
+
+	/** A newcomer has seen nobody go: who was displaced a moment before it came is in the epochs that it was given. */
+	#noteOutgoing(links: readonly EpochLink[]): void {
+		const bodies = links.map(({ epoch }) => peekRecord('epoch', epoch).body);
+		for (const [i, next] of bodies.entries()) {
+			const untilMs = next.ts + OUTGOING_MS;
+			if (i === 0 || untilMs < this.#nowMs()) continue;
+			for (const { slot, gen, certCid } of bodies[i - 1]?.members ?? []) {
+				const successor = next.members.find((member) => member.slot === slot);
+				if (successor !== undefined && successor.gen > gen) this.#outgoing.set(certCid, untilMs);
+			}
+		}
 	}
 
 	#requireOurs({ body }: OpenedRecord<'replica-cert'>): void {

@@ -34,6 +34,8 @@ export interface ViewOptions {
 	readonly isActive: boolean;
 	onMember(event: MemberEvent): void;
 	onSuperseded(slot: number, gen: number): void;
+	/** Somebody does not believe us: perhaps membership has changed without our hearing of it. */
+	onRefused(): void;
 	/** A member let us in no more: our slot is another's, and nobody needs our vote. */
 	onOutvoted(): void;
 }
@@ -182,6 +184,7 @@ export class WorkloadView {
 	/** A peer refused us: perhaps because it knows of a newer replica in our slot. */
 	refused(error: unknown): void {
 		const { code, details } = error as Partial<MeshError>;
+		if (code === 'unauthorized') this.#options.onRefused();
 		const { slot, gen } = (details ?? {}) as { slot?: unknown; gen?: unknown };
 		if (code !== 'conflict' || typeof slot !== 'number' || typeof gen !== 'number') return;
 		this.learnGenerations([[slot, gen]]);

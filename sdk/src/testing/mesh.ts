@@ -20,7 +20,7 @@ export interface TestMesh extends AsyncDisposable {
 	join(options?: TestJoinOptions): Promise<Workplane>;
 	/** Ends a replica as `kill -9` would: nobody is told. */
 	crash(workplane: Workplane): Promise<void>;
-	/** Starts a crashed replica again in its slot, with its data and a new key. */
+	/** Starts a crashed replica again in its slot, with its data and its keys. */
 	restart(workplane: Workplane): Promise<Workplane>;
 	/** Cuts every path between the two sides until disposed. */
 	partition(a: readonly Workplane[], b: readonly Workplane[]): Disposable;

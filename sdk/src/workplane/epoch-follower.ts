@@ -62,8 +62,8 @@ export class EpochFollower {
 		if (this.#closed) return;
 		network.recheck();
 		for (const session of directory.node.sessions()) {
-			const { cert } = session.principal;
-			if (trust.isOut(cert.wid, cert.replicaId)) {
+			const { cert, advertisement } = session.principal;
+			if (trust.isOut(cert.wid, advertisement.certCid)) {
 				log.info('session ended: its replica is no member any more', { replicaId: cert.replicaId });
 				void session.close('no member of the workload any more');
 			}

@@ -1,18 +1,28 @@
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import {
-	certify,
+	certifyOwn,
 	cidOf,
+	createGroupKey,
 	createKeyPair,
 	createNodeKeys,
 	createPeerKey,
 	createUlid,
 	defaultAdmissionTerms,
+	EpochChain,
+	foundingEpoch,
 	genesisFor,
+	groupKeyCommit,
+	linkOf,
+	type NodeKeys,
+	openCsr,
 	openRecord,
+	openReplicaCert,
 	ownerIdOf,
 	requestAdmission,
+	type Signer,
 	signRecord,
+	signRecordPart,
 	workloadIdOf,
 } from '../../identity/index.ts';
 import { createMemoryNetwork } from '../../streams/memory/index.ts';
@@ -20,14 +30,16 @@ import { createRpcNode } from '../../streams/rpc/node.ts';
 import type { RpcNode } from '../../streams/rpc/session.types.ts';
 import type { Charter, MachineId } from '../../wire/index.ts';
 import { Directory, type PeerPrincipal } from '../directory.ts';
+import { Trust } from '../trust.ts';
 
 const HOUR_MS = 3_600_000;
 const owner = createKeyPair();
-const tenderKey = createKeyPair();
 const wid = workloadIdOf(genesisFor(owner.publicKey, 'Deployment', 'default', 'web'));
 
+const BEGAN_MS = Date.now();
+
 function charter(): Charter {
-	const nowMs = Date.now();
+	const nowMs = BEGAN_MS;
 	return {
 		wid,
 		owner: ownerIdOf(owner.publicKey),
@@ -44,13 +56,17 @@ function charter(): Charter {
 	};
 }
 
+const chartered = signRecord('charter', charter(), owner);
+
 describe('directory', () => {
 	let network: ReturnType<typeof createMemoryNetwork>;
+	let chain: EpochChain | undefined;
 	let opened: { directory: Directory; node: RpcNode<PeerPrincipal> }[];
 
 	beforeEach(() => {
 		network = createMemoryNetwork();
 		opened = [];
+		chain = undefined;
 	});
 
 	afterEach(async () => {
@@ -60,33 +76,47 @@ describe('directory', () => {
 		}
 	});
 
-	function replica(slot: number, gen: number, displace: 'at-once' | 'when-ready' = 'when-ready'): Directory {
+	/** The next epoch admits a replica: signed by the owner, or by a member. */
+	function admit(
+		slot: number,
+		gen: number,
+		by: Signer = owner,
+	): { readonly keys: NodeKeys; readonly cert: Uint8Array } {
 		const keys = createNodeKeys();
 		const at = { wid, slot, gen, incarnation: 0, awardId: createUlid(Date.now()), addresses: [], ts: Date.now() };
-		const { csr } = requestAdmission(keys, at);
-		const { replicaId } = csr;
-		const machineId = createPeerKey().peerId as MachineId;
-		const cert = certify(charter(), csr, machineId, tenderKey, Date.now());
-		const grant = signRecord(
-			'tender-grant',
-			{
-				wid,
-				owner: ownerIdOf(owner.publicKey),
-				tenderKey: tenderKey.publicKey,
-				quota: 8,
-				exp: Date.now() + HOUR_MS,
-			},
-			owner,
-		);
-		const transport = network.join(replicaId);
-		const directory = new Directory({
-			cert: openRecord('replica-cert', cert, [tenderKey.publicKey]).body,
-			credential: { cert, grant },
+		const csr = openCsr(requestAdmission(keys, at).envelope);
+		const about = { machineId: createPeerKey().peerId as MachineId, manifestCid: charter().manifestCid };
+		const cert = certifyOwn(charter(), csr, about, keys.signer, Date.now());
+		const groupKey = groupKeyCommit(createGroupKey());
+		const options = { tsMs: Date.now(), groupKeyCommit: groupKey };
+		const draft =
+			chain === undefined
+				? foundingEpoch(charter(), [cert], { ...options, vacant: [] })
+				: chain.draft([{ type: 'admit', cert }], options);
+		const link = linkOf(draft, [signRecordPart('epoch', draft.body, by)]);
+		if (chain === undefined) chain = EpochChain.found(openRecord('charter', chartered), link, Date.now());
+		else chain.offer([link], Date.now());
+		return { keys, cert };
+	}
+
+	/** A replica that knows of the members what is known now. */
+	function start(
+		{ keys, cert: envelope }: ReturnType<typeof admit>,
+		displace: 'at-once' | 'when-ready' = 'when-ready',
+	): Directory {
+		const cert = openReplicaCert(envelope);
+		const trust = new Trust({
 			owner: owner.publicKey,
+			openCharter: (bytes) => openRecord('charter', bytes, [owner.publicKey]),
+			find: async () => [],
+		});
+		trust.learn({ charter: chartered, links: chain?.linksSince(-1) ?? [] });
+		const transport = network.join(cert.body.replicaId);
+		const directory = new Directory({
+			...{ cert, trust, displace },
 			signer: keys.signer,
 			manifestCid: charter().manifestCid,
 			version: '1.0.0',
-			displace,
 			addresses: () => transport.addresses(),
 		});
 		const node = createRpcNode<PeerPrincipal>({
@@ -101,18 +131,22 @@ describe('directory', () => {
 	}
 
 	it('tells a replica that is displaced by whom, though the two have never met', async () => {
-		const [older, newer, both] = [replica(0, 2), replica(0, 3), replica(1, 3)];
+		const [first, second] = [admit(0, 1), admit(1, 1)];
+		const [older, both] = [start(first), start(second)];
+		const newer = start(admit(0, 2, second.keys.signer));
 		const superseded = new Promise<number>((resolve) => {
 			older.listen({ onSuperseded: (_slot, gen) => resolve(gen) });
 		});
 		for (const directory of [older, newer, both]) directory.publish({ ready: true });
 		await older.dial(both.record.replicaId, both.record.addresses);
 		await newer.dial(both.record.replicaId, both.record.addresses);
-		expect(await superseded).to.equal(3);
+		expect(await superseded).to.equal(2);
 	});
 
 	it('a stateful replica that is refused because its slot is another’s knows that it counts no more', async () => {
-		const [older, newer, other] = [replica(0, 1, 'at-once'), replica(0, 2, 'at-once'), replica(1, 1, 'at-once')];
+		const [first, second] = [admit(0, 1), admit(1, 1)];
+		const [older, other] = [start(first, 'at-once'), start(second, 'at-once')];
+		const newer = start(admit(0, 2), 'at-once');
 		await newer.dial(other.record.replicaId, other.record.addresses);
 		expect(older.outvoted.aborted).to.equal(false);
 		const refused = await older.dial(other.record.replicaId, other.record.addresses).then(

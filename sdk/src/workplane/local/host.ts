@@ -14,15 +14,7 @@ import {
 	sha256,
 } from '../../identity/index.ts';
 import type { PodContext, PodEvent } from '../../replicas/pod-api.ts';
-import {
-	type Bundle,
-	KEY_BYTES,
-	type MachineId,
-	type Manifest,
-	type RecordCid,
-	type ReplicaId,
-	type WorkloadId,
-} from '../../wire/index.ts';
+import type { Bundle, MachineId, RecordCid, ReplicaId, WorkloadId } from '../../wire/index.ts';
 import type { HostCalls, PodHost } from '../host.ts';
 import { Queue } from '../queue.ts';
 import { rosterContext } from '../rosters.ts';
