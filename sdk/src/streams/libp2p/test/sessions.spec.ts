@@ -57,7 +57,7 @@ describe('sessions on libp2p', function () {
 		});
 		const node = await assembleNode<{ dht: SingleKadDHT }, string>(
 			{ seed, listen: [listen], services: { dht } as never },
-			secureWire(sessions, {}, taps),
+			secureWire(sessions, taps === undefined ? {} : { taps }),
 		);
 		open.push(node.transport);
 		return { peer, transport: node.transport, sessions, identity, dht: node.node.services.dht };
