@@ -25,7 +25,7 @@ import { draftEpoch, type EpochChange, type EpochDraft, type EpochDraftOptions }
 import { History } from './history.ts';
 import { type EpochPeek, judgeOwner, judgeSteps, type Step } from './judge.ts';
 import { CertShelf, type Member, membersOf, type ReplicaCertRecord } from './members.ts';
-import { compareEpochs, evidenceOf, type ForkEvidence } from './order.ts';
+import { compareEpochs, comparePositions, type EpochPosition, evidenceOf, type ForkEvidence } from './order.ts';
 import { broken } from './rules.ts';
 import { checkEpoch, checkSuccession, type EpochView } from './succession.ts';
 import { areTermsLooser, compareCharters, signaturesNeeded } from './terms.ts';
@@ -44,9 +44,6 @@ export interface Head {
 	/** Ascending by slot. */
 	readonly members: readonly Member[];
 }
-
-/** Names an epoch: what parties tell each other of their heads. */
-export type EpochName = Pick<Head, 'era' | 'e' | 'cid'>;
 
 export type Offered =
 	/** Nothing that is better than what is known. */
@@ -108,7 +105,7 @@ export class EpochChain {
 	}
 
 	/** The owner's last epoch: no links are needed from before it. */
-	get checkpoint(): EpochName {
+	get checkpoint(): Pick<Head, 'era' | 'e' | 'cid'> {
 		const { cid, body } = this.#history.base;
 		return { era: body.era, e: body.e, cid };
 	}
@@ -149,16 +146,19 @@ export class EpochChain {
 	}
 
 	/** Links for a party that says what its head is: those after it, or all when it is of another history. */
-	linksFor(head: Pick<EpochName, 'e' | 'cid'> | undefined): readonly EpochLink[] {
+	linksFor(head: Pick<EpochPosition, 'e' | 'cid'> | undefined): readonly EpochLink[] {
 		const isOurs = head !== undefined && this.#history.has(head.e, head.cid);
 		return this.linksSince(isOurs ? head.e : -1);
 	}
 
-	/** Whether a party with this head should be asked for its links. */
-	isBehind(head: EpochName): boolean {
-		const ours = this.#history.head;
-		if (head.cid === ours.cid || this.#history.has(head.e, head.cid)) return false;
-		return compareEpochs({ cid: head.cid, body: head }, ours) > 0;
+	get position(): EpochPosition {
+		const { era, e, cid } = this.head;
+		return { era, checkpointE: this.checkpoint.e, e, cid };
+	}
+
+	/** Whether a party that says this of itself should be asked for its links. */
+	isBehind(theirs: EpochPosition): boolean {
+		return !this.#history.has(theirs.e, theirs.cid) && comparePositions(theirs, this.position) > 0;
 	}
 
 	/**

@@ -14,7 +14,24 @@ interface Point {
 
 /** Below 0: `a` loses. Of two epochs of the owner's, or of two heads that follow the same epoch of the owner's. */
 export function compareEpochs(a: Point, b: Point): number {
-	return a.body.era - b.body.era || a.body.e - b.body.e || (a.cid === b.cid ? 0 : a.cid < b.cid ? 1 : -1);
+	const of = ({ cid, body: { era, e } }: Point): EpochPosition => ({ era, checkpointE: 0, e, cid });
+	return comparePositions(of(a), of(b));
+}
+
+/** What parties tell each other to find out whose history holds. */
+export interface EpochPosition {
+	readonly era: number;
+	/** Number of the owner's last epoch. */
+	readonly checkpointE: number;
+	/** Number and CID of the head. */
+	readonly e: number;
+	readonly cid: RecordCid;
+}
+
+/** The same order, of what is told: below 0 where `a` loses. */
+export function comparePositions(a: EpochPosition, b: EpochPosition): number {
+	const lower = a.cid === b.cid ? 0 : a.cid < b.cid ? 1 : -1;
+	return a.era - b.era || a.checkpointE - b.checkpointE || a.e - b.e || lower;
 }
 
 /** A member that has signed two epochs after the same one. Either it is captured, or it forgot what it had signed. */
