@@ -10,7 +10,7 @@ import {
 	ReplicaSession,
 } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
-import { openCredential, openCsr, requestAdmission } from '../identity/index.ts';
+import { hkdf, openCredential, openCsr, requestAdmission } from '../identity/index.ts';
 import type { Admission, MemberHint } from '../replicas/placement-api.ts';
 import { durationMs } from '../streams/rpc/duration.ts';
 import { createRpcNode } from '../streams/rpc/node.ts';
@@ -60,12 +60,14 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 	const read = createAdvertisementReader();
 	const { listen, announce } = context;
 	const session = new ReplicaSession({ owner, psk: bundle.psk, sign: (message) => keys.signer.sign(message) });
+	const recordKeys = [hkdf(bundle.psk, 'wdht', 32)];
 	const network = await openNetwork({
 		seed: keys.peer.seed,
 		listen,
 		announce,
 		wid,
 		session,
+		recordKeys: () => recordKeys,
 		read: (bytes) => read(bytes, Date.now()),
 	});
 	let workplane: LiveWorkplane | undefined;
