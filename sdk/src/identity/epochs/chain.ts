@@ -25,7 +25,14 @@ import { draftEpoch, type EpochChange, type EpochDraft, type EpochDraftOptions }
 import { History } from './history.ts';
 import { type EpochPeek, judgeOwner, judgeSteps, type Step } from './judge.ts';
 import { CertShelf, type Member, membersOf, type ReplicaCertRecord } from './members.ts';
-import { compareEpochs, comparePositions, type EpochPosition, evidenceOf, type ForkEvidence } from './order.ts';
+import {
+	compareEpochs,
+	comparePositions,
+	type EpochName,
+	type EpochPosition,
+	evidenceOf,
+	type ForkEvidence,
+} from './order.ts';
 import { broken } from './rules.ts';
 import { checkEpoch, checkSuccession, type EpochView } from './succession.ts';
 import { areTermsLooser, compareCharters, signaturesNeeded } from './terms.ts';
@@ -105,7 +112,7 @@ export class EpochChain {
 	}
 
 	/** The owner's last epoch: no links are needed from before it. */
-	get checkpoint(): Pick<Head, 'era' | 'e' | 'cid'> {
+	get checkpoint(): EpochName & Pick<Head, 'era'> {
 		const { cid, body } = this.#history.base;
 		return { era: body.era, e: body.e, cid };
 	}
@@ -146,14 +153,15 @@ export class EpochChain {
 	}
 
 	/** Links for a party that says what its head is: those after it, or all when it is of another history. */
-	linksFor(head: Pick<EpochPosition, 'e' | 'cid'> | undefined): readonly EpochLink[] {
+	linksFor(head: EpochName | undefined): readonly EpochLink[] {
 		const isOurs = head !== undefined && this.#history.has(head.e, head.cid);
 		return this.linksSince(isOurs ? head.e : -1);
 	}
 
 	get position(): EpochPosition {
-		const { era, e, cid } = this.head;
-		return { era, checkpointE: this.checkpoint.e, e, cid };
+		const { head, base } = this.#history;
+		const { era, e } = head.body;
+		return { era, e, cid: head.cid, checkpoint: { e: base.body.e, cid: base.cid } };
 	}
 
 	/** Whether a party that says this of itself should be asked for its links. */

@@ -263,6 +263,17 @@ describe('the owner’s word', () => {
 			for (const word of order) chain.offer([word], T1);
 			expect(chain.head.cid).to.equal(cids[0]);
 		}
+		const [one, other] = words.map(({ epoch }) => EpochChain.found(w.charter, { epoch, certs: founding.certs }, T1));
+		if (one === undefined || other === undefined) throw new Error('two words');
+		// However many epochs follow the one that loses.
+		const loser = one.head.cid === cids[0] ? other : one;
+		const winner = loser === one ? other : one;
+		grow(loser, a, []);
+		expect(loser.isBehind(winner.position)).to.equal(true);
+		expect(winner.isBehind(loser.position)).to.equal(false);
+		expect(winner.offer(loser.linksSince(-1), T1)).to.deep.equal({ type: 'known' });
+		expect(loser.offer(winner.linksSince(-1), T1).type).to.equal('extended');
+		expect(loser.head).to.deep.equal(winner.head);
 	});
 });
 
