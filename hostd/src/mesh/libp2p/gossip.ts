@@ -5,6 +5,7 @@
  */
 
 import { sha256 } from '@beemesh/sdk/identity';
+import { metered, type StreamMeter } from '@beemesh/sdk/streams/libp2p';
 import type { MachineId } from '@beemesh/sdk/wire';
 import {
 	type GossipSub,
@@ -27,6 +28,11 @@ const STREAMS_MAX = 4;
 const ID_BYTES = 20;
 /** RPCs of one peer, each with up to all that `decodeRpcLimits` allows. Honest ones send some 20 a second in a mesh of 64. */
 const RPCS: RateConfig = { perMinute: 100 * 60, burst: 600 };
+/** Bytes of one peer, counted in chunks or parts of them: 1 MiB a second, 8 MiB at once. */
+const CHUNK_BYTES = 4 * 1024;
+const CHUNKS: RateConfig = { perMinute: 256 * 60, burst: 2_048 };
+/** More than that is a flood, whatever it says: the peer is not listened to from the first time on. */
+const FLOOD_BLAME = 10;
 
 const RESULTS: Readonly<Record<Verdict, TopicValidatorResult>> = {
 	accept: TopicValidatorResult.Accept,
@@ -75,7 +81,23 @@ export function gossipService(topics: readonly string[], nowMs: () => number) {
 		},
 	});
 	return (components: GossipSubComponents): GossipSub => {
-		const router = make(components) as Router;
+		const bytes = createRateLimit(CHUNKS);
+		// Below gossipsub, which decodes whatever comes before it asks whether it should.
+		const meter: StreamMeter = {
+			opened: () => true,
+			received(remote, length) {
+				const now = nowMs();
+				for (let rest = length; rest > 0; rest -= CHUNK_BYTES) {
+					if (!bytes.allows(remote, now)) {
+						for (let i = 0; i < FLOOD_BLAME; i++) blame.add(remote, now);
+						return false;
+					}
+					bytes.spend(remote, now);
+				}
+				return true;
+			},
+		};
+		const router = make(metered(components, meter)) as Router;
 		const rpcs = createRateLimit(RPCS);
 		const { handleReceivedRpc } = router;
 		// Gossipsub decodes and routes however many there are.
