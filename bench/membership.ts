@@ -5,26 +5,61 @@
  */
 import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
-import { createEpochWorkload } from '../sdk/src/identity/epochs/test/workload.ts';
 import {
+	certifyOwn,
 	cidOf,
 	createKeyPair,
+	createNodeKeys,
+	createUlid,
+	defaultAdmissionTerms,
 	EpochChain,
+	foundingEpoch,
+	genesisFor,
 	linkOf,
+	openCsr,
+	openRecord,
+	ownerIdOf,
+	requestAdmission,
+	signRecord,
 	signRecordPart,
 	verifySignature,
+	workloadIdOf,
 } from '../sdk/src/identity/index.ts';
-import { NOW_MS } from '../sdk/src/identity/test/fixtures.ts';
-import { type EpochLink, type EpochRecord, encodeRecord, SLOTS_MAX } from '../sdk/src/wire/index.ts';
+import { type EpochLink, type EpochRecord, encodeRecord, type MachineId, SLOTS_MAX } from '../sdk/src/wire/index.ts';
 
 const LINKS = Number(process.argv[2] ?? 1000);
+const NOW_MS = Date.now();
+const owner = createKeyPair();
+const wid = workloadIdOf(genesisFor(owner.publicKey, 'Deployment', 'default', 'web'));
+const manifestCid = cidOf(new Uint8Array(1));
+const machineId = createNodeKeys().peer.peerId as MachineId;
+const charter = openRecord(
+	'charter',
+	signRecord(
+		'charter',
+		{
+			...{ wid, owner: ownerIdOf(owner.publicKey), era: 1, kind: 'Deployment', namespace: 'default', name: 'web' },
+			...{ ...defaultAdmissionTerms(SLOTS_MAX), manifestCid, replicas: SLOTS_MAX, deleted: false },
+			...{ nbf: NOW_MS, exp: NOW_MS + 3_600_000 },
+		},
+		owner,
+	),
+);
+
+/** Keys and certificate of a replica. */
+function createReplica(slot: number) {
+	const keys = createNodeKeys();
+	const at = { wid, slot, gen: 1, incarnation: 0, awardId: createUlid(NOW_MS), addresses: [], ts: NOW_MS };
+	const csr = openCsr(requestAdmission(keys, at).envelope);
+	return { keys, cert: certifyOwn(charter.body, csr, { machineId, manifestCid }, keys.signer, NOW_MS) };
+}
 
 function measure(members: number) {
-	const workload = createEpochWorkload({ slotsMax: SLOTS_MAX });
-	const replicas = Array.from({ length: members }, (_, slot) => workload.replica(slot));
-	const founding = workload.foundingLink(replicas);
-	let body: EpochRecord = EpochChain.found(workload.charter, founding, NOW_MS).head.body;
-	const links: EpochLink[] = [founding];
+	const replicas = Array.from({ length: members }, (_, slot) => createReplica(slot));
+	const certs = replicas.map(({ cert }) => cert);
+	const draft = foundingEpoch(charter.body, certs, { tsMs: NOW_MS, groupKeyCommit: new Uint8Array(32) });
+	const links: EpochLink[] = [linkOf(draft, [signRecordPart('epoch', draft.body, owner)])];
+	let body: EpochRecord = draft.body;
 	for (let i = 0; i < LINKS; i++) {
 		const signer = replicas[i % members];
 		if (signer === undefined) throw new Error('a workload without members');
@@ -33,7 +68,7 @@ function measure(members: number) {
 	}
 	const bytes = links.flatMap(({ epoch, certs }) => [epoch, ...certs]).reduce((sum, part) => sum + part.byteLength, 0);
 	const startMs = performance.now();
-	EpochChain.from(workload.charter, links, NOW_MS + LINKS);
+	EpochChain.from(charter, links, NOW_MS + LINKS);
 	return { tookMs: Math.round(performance.now() - startMs), bytes };
 }
 
