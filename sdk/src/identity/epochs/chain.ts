@@ -210,9 +210,10 @@ export class EpochChain {
 	/**
 	 * What to sign to agree to the next epoch; `certs`: envelopes that are new in it. Throws `conflict` when it does not
 	 * follow this head, else `unauthorized` naming the broken rule. It does not know what its holder has signed already: who
-	 * signs two epochs after the same one leaves evidence, see {@link ForkEvidence}.
+	 * signs two epochs after the same one leaves evidence, see {@link ForkEvidence}. `invalid_input`: the body is none.
 	 */
 	mayCosign(body: EpochRecord, certs: readonly Uint8Array[], nowMs: number): Uint8Array {
+		const bytes = bytesToSign('epoch', body);
 		if (Math.abs(nowMs - body.ts) > LIMITS.skewMs)
 			throw broken('time', `epoch ${body.e} is ${Math.abs(nowMs - body.ts)} ms off this clock`);
 		if (body.prev !== this.#view.cid)
@@ -221,7 +222,6 @@ export class EpochChain {
 				`epoch ${body.e} follows ${body.prev ?? 'nothing'}, but the newest here is ${this.#view.body.e}, ${this.#view.cid}: draft again`,
 				{ details: { rule: 'previous' } },
 			);
-		const bytes = bytesToSign('epoch', body);
 		this.#checkNext(body, certs);
 		return bytes;
 	}
