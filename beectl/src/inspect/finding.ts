@@ -26,8 +26,8 @@ export function findingOf<T extends RecordType>(
 	nowMs: number,
 	verdict: Verdict = verdictOn(record, meshes),
 ): Finding {
-	const { type, body, cid, claimed, envelope } = record;
-	const keyId = claimed.byteLength === KEY_BYTES.publicKey ? keyIdOf(claimed) : claimed;
+	const { type, body, cid, claims, envelope } = record;
+	const keyIds = claims.map((claim) => (claim.byteLength === KEY_BYTES.publicKey ? keyIdOf(claim) : claim));
 	const headline = describeRecord(type, body);
 	return {
 		headline,
@@ -36,7 +36,7 @@ export function findingOf<T extends RecordType>(
 			['CID', cid],
 			['Size', counted(envelope.byteLength, 'byte')],
 			...factsOf(body, nowMs),
-			['Signed with', keyText(keyId)],
+			['Signed with', keyIds.map(keyText).join(', ')],
 			['Signature', `${STATES[verdict.state]} (${verdict.why})`],
 		],
 		verdict,
@@ -45,7 +45,7 @@ export function findingOf<T extends RecordType>(
 			description: headline,
 			cid,
 			sizeBytes: envelope.byteLength,
-			signer: Buffer.from(keyId).toString('hex'),
+			signers: keyIds.map((keyId) => Buffer.from(keyId).toString('hex')),
 			signature: verdict,
 			body: plainOf(body),
 		},

@@ -2,7 +2,7 @@
  * One host in its mesh, over any transport: sessions with the others, who is present, tenders by gossip, leases and
  * provider records in the DHT. A host without others is a mesh of one.
  */
-import { isMeshError, MeshError } from '@beemesh/sdk/errors';
+import { MeshError } from '@beemesh/sdk/errors';
 import { signRecord } from '@beemesh/sdk/identity';
 import { createRpcNode, type RpcNode, type Session, type Transport } from '@beemesh/sdk/streams';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
@@ -20,18 +20,15 @@ import { Announcer, type PresenceSource } from './announcer.ts';
 import { type Alarm, type Clock, createAlarm } from './clock.ts';
 import { Connector } from './connector.ts';
 import { createPresenceTable, type HostEvent } from './core/presence.ts';
+import { createRateLimit, type RateConfig } from './core/rate.ts';
 import { Epochs } from './epochs.ts';
-import {
-	createHello,
-	introductionOf,
-	type MachinePrincipal,
-	meshHash,
-	openIntroduction,
-	peekIntroduction,
-} from './hello.ts';
+import { sealedGossip } from './gossip-seal.ts';
+import { createHello, type MachinePrincipal, meshHash, type peekIntroduction } from './hello.ts';
+import { Intake } from './intake.ts';
 import { LEASE_TTL_MS, leaseKey, openLease, providerKey } from './lease.ts';
 import type { Membership } from './membership.ts';
 import type { Dht, Gossip, GossipHandler, Verdict } from './ports.ts';
+import { presenceKind, type Said } from './presence-intake.ts';
 import { Renewal } from './renewal.ts';
 
 const RPC_PROTOCOL = '/beemesh/m/rpc/1';
@@ -41,6 +38,21 @@ const STATUS_CHANNEL = 'status';
 /** Provider lookups within this time share one answer: they cost the whole neighbourhood a message. */
 const PROVIDERS_CACHE_MS = 2_000;
 const PROVIDERS_CACHED_MAX = 1_024;
+/** Unsigned presence of one session's host; an honest one sends at most four a second. */
+const STATUS: RateConfig = { perMinute: 10 * 60, burst: 60 };
+
+/** Topics on which the hosts of a mesh talk. */
+export function topicsOf(meshId: string, scopes: readonly string[]): readonly string[] {
+	return [presenceTopic(meshId), ...scopes.map((scope) => tenderTopic(meshId, scope))];
+}
+
+function presenceTopic(meshId: string): string {
+	return `/beemesh/m/${meshHash(meshId)}/presence`;
+}
+
+function tenderTopic(meshId: string, scope: string): string {
+	return `/beemesh/m/${meshHash(meshId)}/tender/${scope}`;
+}
 
 export interface MeshNode extends AsyncDisposable {
 	readonly machineId: MachineId;
@@ -94,7 +106,10 @@ class Node implements MeshNode {
 	readonly membership: Membership;
 	readonly rpc: RpcNode<MachinePrincipal>;
 	readonly #options: MeshNodeOptions;
-	readonly #topic: string;
+	readonly #gossip: Gossip;
+	readonly #gossiped: Intake<ReturnType<typeof peekIntroduction>, Said>;
+	readonly #introduced: Intake<ReturnType<typeof peekIntroduction>, Said>;
+	readonly #statuses = createRateLimit(STATUS);
 	readonly #table = createPresenceTable();
 	readonly #listeners = new Set<(event: HostEvent) => void>();
 	readonly #announcer: Announcer;
@@ -108,11 +123,17 @@ class Node implements MeshNode {
 	#closed = false;
 
 	constructor(options: MeshNodeOptions) {
-		const { transport, gossip, clock, logger, membership } = options;
+		const { transport, clock, logger, membership } = options;
 		this.#options = options;
 		this.machineId = transport.peerId as MachineId;
 		this.membership = membership;
-		this.#topic = `/beemesh/m/${meshHash(membership.meshId)}`;
+		this.#gossip = sealedGossip(options.gossip, membership);
+		const isNews = (machineId: MachineId, seq: number): boolean =>
+			machineId !== this.machineId && this.#table.isNews(machineId, seq);
+		const kind = presenceKind(membership.trust, isNews);
+		this.#gossiped = new Intake(kind, clock.nowMs());
+		// Neighbours introduce who was there before us; none of that lives for longer than a presence does.
+		this.#introduced = new Intake(kind, 0);
 		const joins = options.join.map(parseJoin);
 		this.rpc = createRpcNode<MachinePrincipal>({
 			transport,
@@ -137,8 +158,14 @@ class Node implements MeshNode {
 		this.#subscriptions = [
 			this.rpc.onSession((session) => this.#onSession(session)),
 			this.rpc.services.onNotify(STATUS_CHANNEL, (payload, { principal }) => this.#receiveStatus(payload, principal)),
-			this.rpc.services.onNotify(PRESENCE_CHANNEL, (introduction) => void this.#receivePresence(introduction)),
-			gossip.subscribe(`${this.#topic}/presence`, (introduction) => this.#receivePresence(introduction)),
+			this.rpc.services.onNotify(
+				PRESENCE_CHANNEL,
+				(introduction, { principal }) =>
+					void this.#receivePresence(this.#introduced, introduction, principal.machineId),
+			),
+			this.#gossip.subscribe(presenceTopic(membership.meshId), (introduction, from) =>
+				this.#receivePresence(this.#gossiped, introduction, from),
+			),
 			membership.trust.onEpoch(({ body }) => this.#tell(body.revoked.flatMap((id) => this.#evict(id)))),
 		];
 		this.#announcer = new Announcer({
@@ -177,11 +204,11 @@ class Node implements MeshNode {
 	}
 
 	publishTender(scope: string, envelope: Uint8Array): Promise<ReadonlySet<MachineId>> {
-		return this.#options.gossip.publish(`${this.#topic}/tender/${scope}`, envelope);
+		return this.#gossip.publish(tenderTopic(this.membership.meshId, scope), envelope);
 	}
 
 	onTender(scope: string, handler: GossipHandler): Disposable {
-		return this.#options.gossip.subscribe(`${this.#topic}/tender/${scope}`, handler);
+		return this.#gossip.subscribe(tenderTopic(this.membership.meshId, scope), handler);
 	}
 
 	async putLease(lease: Omit<Lease, 'machineId' | 'ts'>): Promise<void> {
@@ -273,7 +300,9 @@ class Node implements MeshNode {
 	}
 
 	#receiveStatus(payload: Uint8Array, { machineId }: MachinePrincipal): void {
-		if (this.#closed) return;
+		const nowMs = this.#options.clock.nowMs();
+		if (this.#closed || !this.#statuses.allows(machineId, nowMs)) return;
+		this.#statuses.spend(machineId, nowMs);
 		const parsed = v.safeParse(presenceSchema, decodeRecord(payload));
 		if (!parsed.success || parsed.output.machineId !== machineId) {
 			this.#options.logger.debug('status refused: not one of the host that sent it', { machineId });
@@ -282,24 +311,19 @@ class Node implements MeshNode {
 		this.#accept(parsed.output, undefined);
 	}
 
-	#receivePresence(introduction: Uint8Array): Verdict {
+	#receivePresence(
+		intake: Intake<ReturnType<typeof peekIntroduction>, Said>,
+		introduction: Uint8Array,
+		from: MachineId,
+	): Verdict {
 		if (this.#closed) return 'ignore';
-		const { trust } = this.membership;
-		const nowMs = this.#options.clock.nowMs();
-		let presence: Presence;
-		let toPassOn = introduction;
-		try {
-			const claim = peekIntroduction(introduction);
-			const { machineId, seq } = claim.presence.body;
-			if (machineId === this.machineId || !this.#table.isNews(machineId, seq)) return 'ignore';
-			// Whoever passed it on knows the certificate, and we shall with its next full announcement.
-			if (claim.credential === undefined && trust.machine(machineId, nowMs) === undefined) return 'ignore';
-			presence = openIntroduction(claim, trust, nowMs);
-			toPassOn = introductionOf(claim.presence.envelope, trust.machine(machineId, nowMs)?.credential);
-		} catch (error) {
-			this.#options.logger.debug('presence refused', { error });
-			return isMeshError(error) ? 'reject' : 'ignore';
+		const admitted = intake.admit(introduction, from, this.#options.clock.nowMs());
+		if (admitted.verdict !== 'accept') {
+			if (admitted.verdict === 'reject')
+				this.#options.logger.debug('presence refused', { from, error: admitted.error });
+			return admitted.verdict;
 		}
+		const { presence, toPassOn } = admitted.value;
 		return this.#accept(presence, toPassOn) === undefined ? 'ignore' : 'accept';
 	}
 
@@ -343,10 +367,10 @@ class Node implements MeshNode {
 	}
 
 	async #sendPresence(envelope: Uint8Array): Promise<void> {
-		const { gossip, logger } = this.#options;
+		const { logger } = this.#options;
 		let reached: ReadonlySet<MachineId> = new Set();
 		try {
-			reached = await gossip.publish(`${this.#topic}/presence`, envelope);
+			reached = await this.#gossip.publish(presenceTopic(this.membership.meshId), envelope);
 		} catch (error) {
 			logger.debug('gossip took no presence: telling each host', { error });
 		}

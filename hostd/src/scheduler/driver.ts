@@ -101,7 +101,11 @@ class SchedulerDriver implements Scheduler {
 		this.#options = options;
 		this.#clock = clock;
 		this.#entropy = { random, createId: (nowMs) => createUlid(nowMs) };
-		this.#gate = createTenderGate(clock.nowMs());
+		const { trust } = mesh.membership;
+		this.#gate = createTenderGate({
+			startedAtMs: clock.nowMs(),
+			isKnown: (requester, nowMs) => trust.machine(requester, nowMs) !== undefined,
+		});
 		this.#deployer = new Deployer({
 			mesh,
 			ledger: resources,
@@ -118,8 +122,8 @@ class SchedulerDriver implements Scheduler {
 			},
 		});
 		this.#service = mesh.rpc.services.serve(MachineApi, {
-			tender: ({ tender }) => {
-				this.#onTender(tender);
+			tender: ({ tender }, { principal }) => {
+				this.#onTender(tender, principal.machineId);
 				return {};
 			},
 			bid: (bid, { principal }) => ({ wanted: this.#onBid(bid, principal.machineId) }),
@@ -141,7 +145,7 @@ class SchedulerDriver implements Scheduler {
 			admission: (asked, { principal, signal }) => this.#onAdmission(asked, principal.machineId, signal),
 		});
 		this.#subscriptions = [
-			mesh.onTender(ROOT_RING.scope, (envelope) => this.#onTender(envelope)),
+			mesh.onTender(ROOT_RING.scope, (envelope, from) => this.#onTender(envelope, from)),
 			mesh.onHosts((event) => {
 				if (event.type === 'changed') return;
 				const hosts = mesh.hosts().map(({ machineId }) => machineId);
@@ -158,9 +162,9 @@ class SchedulerDriver implements Scheduler {
 		const nowMs = this.#clock.nowMs();
 		const opened = openBundle(request.bundle, nowMs);
 		requireConsistent(request, peekRecord('tender', request.tender).body, opened, mesh.machineId);
-		const admitted = this.#gate.admit(request.tender, nowMs);
+		const admitted = this.#gate.admit(request.tender, undefined, nowMs);
 		if (admitted.verdict !== 'accept') throw admitted.error;
-		const { tender } = admitted;
+		const { value: tender } = admitted;
 		const placement = new Placement({
 			request,
 			tender,
@@ -239,11 +243,11 @@ class SchedulerDriver implements Scheduler {
 	}
 
 	/** Verified before it counts, and before it is passed on. */
-	#onTender(envelope: Uint8Array): Verdict {
+	#onTender(envelope: Uint8Array, from: MachineId): Verdict {
 		const { logger, metrics } = this.#options;
-		const admitted = this.#gate.admit(envelope, this.#clock.nowMs());
+		const admitted = this.#gate.admit(envelope, from, this.#clock.nowMs());
 		metrics.count('beemesh_tenders_total', { outcome: admitted.verdict });
-		if (admitted.verdict === 'accept') this.#deployer.tender(admitted.tender);
+		if (admitted.verdict === 'accept') this.#deployer.tender(admitted.value);
 		else logger.debug('tender refused', { verdict: admitted.verdict, error: admitted.error });
 		return admitted.verdict;
 	}

@@ -10,11 +10,11 @@ const slots = [{ slot: 0, gen: 1 }];
 
 describe('tender gate', () => {
 	it('lets a tender in once', () => {
-		const gate = createTenderGate(0);
+		const gate = createTenderGate({ startedAtMs: 0 });
 		const workload = createWorkload();
 		const envelope = workload.sign(workload.tender(requester, slots));
-		expect(gate.admit(envelope, Date.now()).verdict).to.equal('accept');
-		expect(gate.admit(envelope, Date.now()).verdict).to.equal('ignore');
+		expect(gate.admit(envelope, undefined, Date.now()).verdict).to.equal('accept');
+		expect(gate.admit(envelope, undefined, Date.now()).verdict).to.equal('ignore');
 	});
 
 	it('accepts ±30.000 s and not ±30.001 s', () => {
@@ -27,53 +27,60 @@ describe('tender gate', () => {
 			[-30_001, 'ignore'],
 		] as const) {
 			const envelope = workload.sign({ ...body, exp: body.ts + 60_000 });
-			expect(createTenderGate(0).admit(envelope, body.ts + offMs).verdict, `${offMs} ms`).to.equal(verdict);
+			expect(
+				createTenderGate({ startedAtMs: 0 }).admit(envelope, undefined, body.ts + offMs).verdict,
+				`${offMs} ms`,
+			).to.equal(verdict);
 		}
 	});
 
 	it('takes nothing signed before this host started', () => {
 		const workload = createWorkload();
 		const body = workload.tender(requester, slots);
-		expect(createTenderGate(body.ts + 1).admit(workload.sign(body), body.ts + 2).verdict).to.equal('ignore');
+		expect(
+			createTenderGate({ startedAtMs: body.ts + 1 }).admit(workload.sign(body), undefined, body.ts + 2).verdict,
+		).to.equal('ignore');
 	});
 
 	it('rejects each flipped byte and each cut, and remains ready for the true one', () => {
-		const gate = createTenderGate(0);
+		const gate = createTenderGate({ startedAtMs: 0 });
 		const workload = createWorkload();
 		const envelope = workload.sign(workload.tender(requester, slots));
 		for (let i = 0; i < envelope.byteLength; i += 3) {
 			const flipped = envelope.slice();
 			flipped[i] = (flipped[i] as number) ^ 0x01;
-			expect(gate.admit(flipped, Date.now()).verdict, `byte ${i}`).to.not.equal('accept');
-			expect(gate.admit(envelope.subarray(0, i), Date.now()).verdict, `cut at ${i}`).to.equal('reject');
+			expect(gate.admit(flipped, undefined, Date.now()).verdict, `byte ${i}`).to.not.equal('accept');
+			expect(gate.admit(envelope.subarray(0, i), undefined, Date.now()).verdict, `cut at ${i}`).to.equal('reject');
 		}
-		expect(gate.admit(new Uint8Array([...envelope, 0]), Date.now()).verdict).to.equal('reject');
-		expect(gate.admit(new Uint8Array(65_537), Date.now()).verdict).to.equal('reject');
-		expect(gate.admit(envelope, Date.now()).verdict).to.equal('accept');
+		expect(gate.admit(new Uint8Array([...envelope, 0]), undefined, Date.now()).verdict).to.equal('reject');
+		expect(gate.admit(new Uint8Array(65_537), undefined, Date.now()).verdict).to.equal('reject');
+		expect(gate.admit(envelope, undefined, Date.now()).verdict).to.equal('accept');
 	});
 
 	it('lets no forgery spend the rate of another', () => {
-		const gate = createTenderGate(0);
+		const gate = createTenderGate({ startedAtMs: 0 });
 		const workload = createWorkload();
 		const stranger = createKeyPair();
 		for (let i = 0; i < 100; i++) {
-			expect(gate.admit(workload.sign(workload.tender(requester, slots), stranger), Date.now()).verdict).to.equal(
-				'reject',
-			);
+			expect(
+				gate.admit(workload.sign(workload.tender(requester, slots), stranger), undefined, Date.now()).verdict,
+			).to.equal('reject');
 		}
-		expect(gate.admit(workload.sign(workload.tender(requester, slots)), Date.now()).verdict).to.equal('accept');
+		expect(gate.admit(workload.sign(workload.tender(requester, slots)), undefined, Date.now()).verdict).to.equal(
+			'accept',
+		);
 	});
 
 	it('limits how often one requester tenders for one workload, and nobody else', () => {
-		const gate = createTenderGate(0);
+		const gate = createTenderGate({ startedAtMs: 0 });
 		const [noisy, calm] = [createWorkload('noisy'), createWorkload('calm')];
 		const nowMs = Date.now();
 		const verdicts = Array.from(
 			{ length: 30 },
-			() => gate.admit(noisy.sign(noisy.tender(requester, slots)), nowMs).verdict,
+			() => gate.admit(noisy.sign(noisy.tender(requester, slots)), undefined, nowMs).verdict,
 		);
 		expect(verdicts.filter((verdict) => verdict === 'accept')).to.have.length(20);
 		expect(verdicts.at(-1)).to.equal('ignore');
-		expect(gate.admit(calm.sign(calm.tender(requester, slots)), nowMs).verdict).to.equal('accept');
+		expect(gate.admit(calm.sign(calm.tender(requester, slots)), undefined, nowMs).verdict).to.equal('accept');
 	});
 });

@@ -12,6 +12,8 @@ export interface NetworkOptions {
 	readonly wid: WorkloadId;
 	/** Who we are in every connection, and whom we let in. */
 	readonly session: SessionIdentity<ReplicaCert>;
+	/** Keys of what members keep in the DHT, newest first; a second one while they change. Asked each time. */
+	readonly recordKeys: () => readonly Uint8Array[];
 	/** Checks what others put into the DHT. Throws on what proves nothing. */
 	readonly read: (bytes: Uint8Array) => Advertisement;
 }

@@ -89,7 +89,13 @@ export function signRecordPart<T extends RecordType>(type: T, body: RecordBody<T
 
 /** What a signature of this body covers. */
 export function bytesToSign<T extends RecordType>(type: T, body: RecordBody<T>): Uint8Array {
-	return signedBytes(type, encodeRecord(v.parse(RECORDS[type].schema, body)));
+	return signedBytes(type, bodyBytes(type, body));
+}
+
+function bodyBytes<T extends RecordType>(type: T, body: RecordBody<T>): Uint8Array {
+	const parsed = v.safeParse(RECORDS[type].schema, body);
+	if (!parsed.success) throw new MeshError('invalid_input', `not a ${type} record: ${issueOf(parsed.issues)}`);
+	return encodeRecord(parsed.output);
 }
 
 /** The envelope of a body and its signatures, in whatever order they came. Verifies none of them. */
@@ -98,11 +104,11 @@ export function assembleRecord<T extends RecordType>(
 	body: RecordBody<T>,
 	signatures: readonly RecordSignature[],
 ): Uint8Array {
-	const { schema, bytesMax } = RECORDS[type];
+	const { bytesMax } = RECORDS[type];
 	const s = [...signatures].sort((a, b) => Buffer.compare(a.k, b.k)).map(({ k, s }) => ({ k, s }));
 	const wrong = wrongSigners(type, s);
 	if (wrong !== undefined) throw new MeshError('invalid_input', `this is no ${type} record: ${wrong}`);
-	const envelope = encodeRecord({ b: encodeRecord(v.parse(schema, body)), s });
+	const envelope = encodeRecord({ b: bodyBytes(type, body), s });
 	if (envelope.byteLength > bytesMax) {
 		throw new MeshError('invalid_input', `${type} record has ${envelope.byteLength} bytes, the limit is ${bytesMax}`);
 	}

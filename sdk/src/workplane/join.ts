@@ -88,6 +88,7 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 		announce,
 		wid,
 		session,
+		recordKeys: () => secrets?.groupKeys ?? [],
 		read: (bytes) => read(bytes, Date.now()),
 	});
 	let workplane: LiveWorkplane | undefined;

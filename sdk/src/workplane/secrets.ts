@@ -7,6 +7,7 @@ export type SecretParts = Pick<AdmissionAnswer, 'psk' | 'groupKey' | 'tenderSecr
 export class Secrets {
 	#current: SecretParts;
 	#next: Uint8Array[] = [];
+	#previous: Uint8Array | undefined;
 	readonly tenderKey: KeyPair;
 
 	constructor({ psk, groupKey, tenderSecret }: SecretParts) {
@@ -16,6 +17,11 @@ export class Secrets {
 
 	get current(): SecretParts {
 		return this.#current;
+	}
+
+	/** Newest first; the one before it for what others have not renewed yet. */
+	get groupKeys(): readonly Uint8Array[] {
+		return this.#previous === undefined ? [this.#current.groupKey] : [this.#current.groupKey, this.#previous];
 	}
 
 	/** A key that an epoch may name soon. */
@@ -28,7 +34,10 @@ export class Secrets {
 		const { groupKey } = this.#current;
 		const found = [groupKey, ...this.#next].find((key) => sameBytes(groupKeyCommit(key), commit));
 		if (found === undefined) return false;
-		this.#current = { ...this.#current, groupKey: found };
+		if (found !== groupKey) {
+			this.#previous = groupKey;
+			this.#current = { ...this.#current, groupKey: found };
+		}
 		return true;
 	}
 }

@@ -3,32 +3,57 @@
  * so callers bound it in time and use it rarely. Everything found is a hint.
  */
 
-import type { MachineId } from '@beemesh/sdk/wire';
-import { type KadDHT, kadDHT } from '@libp2p/kad-dht';
+import { dhtServiceOf } from '@beemesh/sdk/streams/libp2p';
+import { LIMITS, type MachineId } from '@beemesh/sdk/wire';
+import type { KadDHT } from '@libp2p/kad-dht';
 import { CID } from 'multiformats/cid';
 import { create as createDigest } from 'multiformats/hashes/digest';
 import { meshHash } from '../hello.ts';
-import { newestLease, openLease } from '../lease.ts';
+import { LEASE_TTL_MS, newestLease, openLease } from '../lease.ts';
 import type { Membership } from '../membership.ts';
 import type { Dht } from '../ports.ts';
 
 const OPERATION_MS = 5_000;
 const RAW_CODEC = 0x55;
 const SHA2_256 = 0x12;
+/** A SHA-256 with its two bytes of name and length. */
+const MULTIHASH_BYTES = 34;
 const PROVIDER_TTL_S = 30 * 60;
 
+/** Everything in it is of one machine's signature and soon over; a host provides at most its workloads and their owners. */
+const LIMITS_OF_MDHT = {
+	recordBytesMax: 8 * 1024,
+	recordsMax: 8_192,
+	recordsPerAuthorMax: 1_024,
+	providersMax: 65_536,
+	providersPerPeerMax: 2_048,
+	providerTtlMs: PROVIDER_TTL_S * 1_000,
+};
+
 export function dhtService({ meshId, trust }: Membership, nowMs: () => number) {
-	return kadDHT({
+	return dhtServiceOf({
 		protocol: `/beemesh/m/${meshHash(meshId)}/kad/1.0.0`,
-		// Every host serves, also on private addresses: these are the machines that there are.
-		clientMode: false,
-		peerInfoMapper: (peer) => peer,
-		// A mesh of one asks nobody, instead of waiting for somebody.
-		allowQueryWithZeroPeers: true,
-		validators: { lease: (key, value) => void openLease(new TextDecoder().decode(key), value, trust, nowMs()) },
-		selectors: { lease: (_key, records) => newestLease(records) },
-		providers: { provideValidity: PROVIDER_TTL_S, cleanupInterval: 60 },
-		reprovide: { validity: PROVIDER_TTL_S * 1_000, threshold: (PROVIDER_TTL_S * 1_000) / 2, interval: 5 * 60_000 },
+		namespace: 'lease',
+		nowMs,
+		select: (_key, values) => newestLease(values),
+		rules: {
+			...LIMITS_OF_MDHT,
+			isProvided: (multihash) => multihash.byteLength === MULTIHASH_BYTES,
+			read(key, value) {
+				const { machineId, ts, renewNonce } = openLease(key, value, trust, nowMs());
+				const untilMs = ts + LEASE_TTL_MS + LIMITS.skewMs;
+				return { author: machineId, order: ts + renewNonce / 1_000_000, content: value, untilMs };
+			},
+		},
+		init: {
+			// A mesh of one asks nobody, instead of waiting for somebody.
+			allowQueryWithZeroPeers: true,
+			reprovide: {
+				validity: PROVIDER_TTL_S * 1_000,
+				threshold: (PROVIDER_TTL_S * 1_000) / 2,
+				interval: 5 * 60_000,
+			},
+		},
 	});
 }
 

@@ -1,17 +1,38 @@
 /**
  * Gossip over gossipsub. Messages carry no gossipsub signature: what is published is an envelope of ours, which the
  * topic's handler verifies before it is passed on. The limits keep one peer from making us decode, remember or
- * subscribe without end.
+ * subscribe without end; who misbehaves is listened to no more, and then disconnected.
  */
 
 import { sha256 } from '@beemesh/sdk/identity';
-import { LIMITS, type MachineId } from '@beemesh/sdk/wire';
-import { type GossipSub, gossipsub, type Message, StrictNoSign, TopicValidatorResult } from '@libp2p/gossipsub';
+import { metered, type StreamMeter } from '@beemesh/sdk/streams/libp2p';
+import type { MachineId } from '@beemesh/sdk/wire';
+import {
+	type GossipSub,
+	type GossipSubComponents,
+	gossipsub,
+	type Message,
+	StrictNoSign,
+	TopicValidatorResult,
+} from '@libp2p/gossipsub';
+import { createBlame } from '../core/blame.ts';
+import { createRateLimit, type RateConfig } from '../core/rate.ts';
+import { SEALED_BYTES_MAX } from '../gossip-seal.ts';
 import type { Gossip, GossipHandler, Verdict } from '../ports.ts';
+import { SCORES, scoring } from './gossip-scores.ts';
 
-/** Room for the envelope's frame and the topic's name. */
-const MESSAGE_BYTES_MAX = LIMITS.frameBytesMax + 1_024;
+const INBOUND_BYTES_MAX = 128 * 1024;
+/** A peer that does not read costs this much memory, and then its stream. */
+const OUTBOUND_BYTES_MAX = 4 * 1024 * 1024;
+const STREAMS_MAX = 4;
 const ID_BYTES = 20;
+/** RPCs of one peer, each with up to all that `decodeRpcLimits` allows. Honest ones send some 20 a second in a mesh of 64. */
+const RPCS: RateConfig = { perMinute: 100 * 60, burst: 600 };
+/** Bytes of one peer, counted in chunks or parts of them: 1 MiB a second, 8 MiB at once. */
+const CHUNK_BYTES = 4 * 1024;
+const CHUNKS: RateConfig = { perMinute: 256 * 60, burst: 2_048 };
+/** More than that is a flood, whatever it says: the peer is not listened to from the first time on. */
+const FLOOD_BLAME = 10;
 
 const RESULTS: Readonly<Record<Verdict, TopicValidatorResult>> = {
 	accept: TopicValidatorResult.Accept,
@@ -19,10 +40,20 @@ const RESULTS: Readonly<Record<Verdict, TopicValidatorResult>> = {
 	reject: TopicValidatorResult.Reject,
 };
 
-export function gossipService() {
-	return gossipsub({
+/** What gossipsub's class has and its interface does not say. */
+interface Router extends GossipSub {
+	handleReceivedRpc(from: { toString(): string }, rpc: unknown): Promise<void>;
+	getScore(peer: string): number;
+}
+
+/** `topics`: those that there are; subscriptions to others and messages on them are not listened to. */
+export function gossipService(topics: readonly string[], nowMs: () => number) {
+	const blame = createBlame();
+	const make = gossipsub({
+		...scoring(topics, (peer) => blame.of(peer, nowMs())),
+		allowedTopics: [...topics],
 		globalSignaturePolicy: StrictNoSign,
-		// Envelopes hold a nonce or a sequence number, so no two messages have the same bytes, and none the same id.
+		// Every message is sealed under a random ID, so no two have the same bytes, and none the same id.
 		msgIdFn: messageId,
 		// A mesh of one is a valid mesh.
 		allowPublishToZeroTopicPeers: true,
@@ -33,32 +64,72 @@ export function gossipService() {
 		canRelayMessage: false,
 		doPX: false,
 		fallbackToFloodsub: false,
-		maxInboundDataLength: MESSAGE_BYTES_MAX,
+		maxInboundDataLength: INBOUND_BYTES_MAX,
+		maxOutboundBufferSize: OUTBOUND_BYTES_MAX,
+		maxInboundStreams: STREAMS_MAX,
+		maxOutboundStreams: STREAMS_MAX,
 		maxTopicBytesPerPeer: 64 * 1024,
+		idontwantMaxMessages: 256,
 		decodeRpcLimits: {
 			maxSubscriptions: 32,
 			maxMessages: 256,
 			maxIhaveMessageIDs: 256,
 			maxIwantMessageIDs: 256,
 			maxIdontwantMessageIDs: 256,
-			maxControlMessages: 256,
+			maxControlMessages: 32,
 			maxPeerInfos: 0,
 		},
-		// Hosts of one site often share an address, and those of a test always do.
-		scoreParams: { IPColocationFactorWeight: 0 },
 	});
+	return (components: GossipSubComponents): GossipSub => {
+		const bytes = createRateLimit(CHUNKS);
+		// Below gossipsub, which decodes whatever comes before it asks whether it should.
+		const meter: StreamMeter = {
+			opened: () => true,
+			received(remote, length) {
+				const now = nowMs();
+				for (let rest = length; rest > 0; rest -= CHUNK_BYTES) {
+					if (!bytes.allows(remote, now)) {
+						for (let i = 0; i < FLOOD_BLAME; i++) blame.add(remote, now);
+						return false;
+					}
+					bytes.spend(remote, now);
+				}
+				return true;
+			},
+		};
+		const router = make(metered(components, meter)) as Router;
+		const rpcs = createRateLimit(RPCS);
+		const { handleReceivedRpc } = router;
+		// Gossipsub decodes and routes however many there are.
+		router.handleReceivedRpc = async (from, rpc) => {
+			const [peer, now] = [from.toString(), nowMs()];
+			if (!rpcs.allows(peer, now)) return blame.add(peer, now);
+			rpcs.spend(peer, now);
+			await handleReceivedRpc.call(router, from, rpc);
+		};
+		return router;
+	};
 }
 
-export function createGossip(pubsub: GossipSub): Gossip {
+/** `expel`: called with each peer that is to be disconnected and kept out. */
+export function createGossip(pubsub: GossipSub, expel: (machineId: MachineId) => void): Gossip {
+	const router = pubsub as Router;
+	router.addEventListener('gossipsub:heartbeat', () => {
+		for (const peer of router.getPeers()) {
+			const name = peer.toString();
+			if (router.getScore(name) <= SCORES.expelled) expel(name as MachineId);
+		}
+	});
 	return {
 		async publish(topic, data) {
 			const { recipients } = await pubsub.publish(topic, data);
 			return new Set(recipients.map((peer) => peer.toString() as MachineId));
 		},
 		subscribe(topic, handler: GossipHandler) {
-			pubsub.topicValidators.set(
-				topic,
-				(peer, message) => RESULTS[handler(message.data, peer.toString() as MachineId)],
+			pubsub.topicValidators.set(topic, (peer, message) =>
+				message.data.byteLength > SEALED_BYTES_MAX
+					? TopicValidatorResult.Reject
+					: RESULTS[handler(message.data, peer.toString() as MachineId)],
 			);
 			pubsub.subscribe(topic);
 			return {

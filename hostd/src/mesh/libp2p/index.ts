@@ -5,10 +5,11 @@ import type { MachineId } from '@beemesh/sdk/wire';
 import type { PresenceSource } from '../announcer.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Membership } from '../membership.ts';
-import { createNode, type MeshNode } from '../node.ts';
+import { createNode, type MeshNode, topicsOf } from '../node.ts';
 import { machineSessionIdentity } from '../session-identity.ts';
 import { createDht, dhtService } from './dht.ts';
 import { createGossip, gossipService } from './gossip.ts';
+import { BAN_MS } from './gossip-scores.ts';
 
 export interface MeshOptions {
 	readonly membership: Membership;
@@ -28,25 +29,35 @@ export interface MeshOptions {
 	readonly random?: () => number;
 }
 
+/** How far tenders travel: one ring of up to 64 hosts. */
+const TENDER_SCOPES = ['root'] as const;
+
 /** Listens and starts joining; does not wait for others, for there may be none. */
 export async function createMeshNode(options: MeshOptions): Promise<MeshNode> {
 	const { membership, listen, announce, clock = systemClock, random = Math.random, ...rest } = options;
 	const session = machineSessionIdentity(membership, clock);
-	const { node, transport, sessions } = await createLibp2pNode({
+	const { trust, meshId } = membership;
+	const nowMs = (): number => clock.nowMs();
+	const { node, transport, sessions, expel } = await createLibp2pNode({
 		session,
 		seed: membership.keys.peer.seed,
 		listen,
 		...(announce === undefined ? {} : { announce }),
-		services: { gossip: gossipService(), dht: dhtService(membership, () => clock.nowMs()) },
+		// Machines are introduced with their certificates; whom only the DHT has heard of is nobody.
+		mayDial: (peer) => trust.machine(peer as MachineId, nowMs()) !== undefined,
+		services: { gossip: gossipService(topicsOf(meshId, TENDER_SCOPES), nowMs), dht: dhtService(membership, nowMs) },
 		agentVersion: 'beemesh-hostd',
 	});
 	try {
-		membership.trust.onEpoch(() => void sessions?.recheck());
+		trust.onEpoch(() => void sessions?.recheck());
 		return createNode({
 			...rest,
 			membership,
 			transport,
-			gossip: createGossip(node.services.gossip),
+			gossip: createGossip(node.services.gossip, (machineId) => {
+				rest.logger.warn('host misbehaves in gossip: disconnected for a minute', { machineId });
+				expel(machineId, BAN_MS);
+			}),
 			dht: createDht(node.services.dht, transport.peerId as MachineId),
 			clock,
 			random,

@@ -25,7 +25,14 @@ import { draftEpoch, type EpochChange, type EpochDraft, type EpochDraftOptions }
 import { History } from './history.ts';
 import { type EpochPeek, judgeOwner, judgeSteps, type Step } from './judge.ts';
 import { CertShelf, type Member, membersOf, type ReplicaCertRecord } from './members.ts';
-import { compareEpochs, evidenceOf, type ForkEvidence } from './order.ts';
+import {
+	compareEpochs,
+	comparePositions,
+	type EpochName,
+	type EpochPosition,
+	evidenceOf,
+	type ForkEvidence,
+} from './order.ts';
 import { broken } from './rules.ts';
 import { checkEpoch, checkSuccession, type EpochView } from './succession.ts';
 import { areTermsLooser, compareCharters, signaturesNeeded } from './terms.ts';
@@ -44,9 +51,6 @@ export interface Head {
 	/** Ascending by slot. */
 	readonly members: readonly Member[];
 }
-
-/** Names an epoch: what parties tell each other of their heads. */
-export type EpochName = Pick<Head, 'era' | 'e' | 'cid'>;
 
 export type Offered =
 	/** Nothing that is better than what is known. */
@@ -108,7 +112,7 @@ export class EpochChain {
 	}
 
 	/** The owner's last epoch: no links are needed from before it. */
-	get checkpoint(): EpochName {
+	get checkpoint(): EpochName & Pick<Head, 'era'> {
 		const { cid, body } = this.#history.base;
 		return { era: body.era, e: body.e, cid };
 	}
@@ -149,16 +153,20 @@ export class EpochChain {
 	}
 
 	/** Links for a party that says what its head is: those after it, or all when it is of another history. */
-	linksFor(head: Pick<EpochName, 'e' | 'cid'> | undefined): readonly EpochLink[] {
+	linksFor(head: EpochName | undefined): readonly EpochLink[] {
 		const isOurs = head !== undefined && this.#history.has(head.e, head.cid);
 		return this.linksSince(isOurs ? head.e : -1);
 	}
 
-	/** Whether a party with this head should be asked for its links. */
-	isBehind(head: EpochName): boolean {
-		const ours = this.#history.head;
-		if (head.cid === ours.cid || this.#history.has(head.e, head.cid)) return false;
-		return compareEpochs({ cid: head.cid, body: head }, ours) > 0;
+	get position(): EpochPosition {
+		const { head, base } = this.#history;
+		const { era, e } = head.body;
+		return { era, e, cid: head.cid, checkpoint: { e: base.body.e, cid: base.cid } };
+	}
+
+	/** Whether a party that says this of itself should be asked for its links. */
+	isBehind(theirs: EpochPosition): boolean {
+		return !this.#history.has(theirs.e, theirs.cid) && comparePositions(theirs, this.position) > 0;
 	}
 
 	/**
@@ -202,9 +210,10 @@ export class EpochChain {
 	/**
 	 * What to sign to agree to the next epoch; `certs`: envelopes that are new in it. Throws `conflict` when it does not
 	 * follow this head, else `unauthorized` naming the broken rule. It does not know what its holder has signed already: who
-	 * signs two epochs after the same one leaves evidence, see {@link ForkEvidence}.
+	 * signs two epochs after the same one leaves evidence, see {@link ForkEvidence}. `invalid_input`: the body is none.
 	 */
 	mayCosign(body: EpochRecord, certs: readonly Uint8Array[], nowMs: number): Uint8Array {
+		const bytes = bytesToSign('epoch', body);
 		if (Math.abs(nowMs - body.ts) > LIMITS.skewMs)
 			throw broken('time', `epoch ${body.e} is ${Math.abs(nowMs - body.ts)} ms off this clock`);
 		if (body.prev !== this.#view.cid)
@@ -213,7 +222,6 @@ export class EpochChain {
 				`epoch ${body.e} follows ${body.prev ?? 'nothing'}, but the newest here is ${this.#view.body.e}, ${this.#view.cid}: draft again`,
 				{ details: { rule: 'previous' } },
 			);
-		const bytes = bytesToSign('epoch', body);
 		this.#checkNext(body, certs);
 		return bytes;
 	}

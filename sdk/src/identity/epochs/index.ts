@@ -17,6 +17,6 @@ export {
 } from './draft.ts';
 export * from './group-key.ts';
 export type { Member } from './members.ts';
-export type { ForkEvidence } from './order.ts';
+export type { EpochName, EpochPosition, ForkEvidence } from './order.ts';
 export { EPOCH_RULES, type EpochRule } from './rules.ts';
 export { compareCharters, signaturesNeeded } from './terms.ts';

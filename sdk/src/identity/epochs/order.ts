@@ -7,14 +7,33 @@ import type { RecordCid } from '../../wire/index.ts';
 import { sameBytes } from '../records.ts';
 import type { EpochPeek } from './judge.ts';
 
-interface Point {
+/** Names an epoch within an era. */
+export interface EpochName {
+	readonly e: number;
 	readonly cid: RecordCid;
-	readonly body: { readonly era: number; readonly e: number };
 }
 
-/** Below 0: `a` loses. Of two epochs of the owner's, or of two heads that follow the same epoch of the owner's. */
-export function compareEpochs(a: Point, b: Point): number {
-	return a.body.era - b.body.era || a.body.e - b.body.e || (a.cid === b.cid ? 0 : a.cid < b.cid ? 1 : -1);
+/** What parties tell each other of their heads, to find out whose history holds. */
+export interface EpochPosition extends EpochName {
+	readonly era: number;
+	/** The owner's last epoch. */
+	readonly checkpoint: EpochName;
+}
+
+/** Below 0: `a` loses. */
+export function comparePositions(a: EpochPosition, b: EpochPosition): number {
+	return a.era - b.era || compareNames(a.checkpoint, b.checkpoint) || compareNames(a, b);
+}
+
+/** The same of two epochs of the owner's, or of two heads that follow the same epoch of the owner's. */
+export function compareEpochs(a: EpochPeek, b: EpochPeek): number {
+	const nameOf = ({ cid, body }: EpochPeek): EpochName => ({ e: body.e, cid });
+	return a.body.era - b.body.era || compareNames(nameOf(a), nameOf(b));
+}
+
+function compareNames(a: EpochName, b: EpochName): number {
+	if (a.e !== b.e || a.cid === b.cid) return a.e - b.e;
+	return a.cid < b.cid ? 1 : -1;
 }
 
 /** A member that has signed two epochs after the same one. Either it is captured, or it forgot what it had signed. */

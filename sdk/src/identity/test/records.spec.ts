@@ -2,7 +2,15 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { encodeRecord, RECORDS, type RecordType } from '../../wire/index.ts';
 import { createKeyPair, keyIdOf } from '../keys.ts';
-import { openRecord, peekRecord, requireFresh, requireValid, signRecord } from '../records.ts';
+import {
+	assembleRecord,
+	openRecord,
+	peekRecord,
+	requireFresh,
+	requireValid,
+	signRecord,
+	signRecordPart,
+} from '../records.ts';
 import { workloadIdOf } from '../workload.ts';
 import { createTestMesh, createWorkload, flipped, NOW_MS, refused } from './fixtures.ts';
 
@@ -87,6 +95,57 @@ describe('signed records', () => {
 		expect(peeked.body.name).to.equal('web');
 		expect(peeked.claimed).to.deep.equal(owner.publicKey);
 		refused('unauthorized', () => peeked.verify());
+	});
+});
+
+describe('records that several sign', () => {
+	const [a, b, c] = [createKeyPair(), createKeyPair(), createKeyPair()];
+	const keys = [a, b, c].map(({ publicKey }) => publicKey);
+	const wid = createWorkload().wid;
+	const body = { wid, era: 1, e: 0, members: [], vacant: [], groupKeyCommit: new Uint8Array(32), ts: NOW_MS };
+	const parts = [a, b, c].map((signer) => signRecordPart('epoch', body, signer));
+	const ascending = [...parts].sort((x, y) => Buffer.compare(x.k, y.k));
+	const raw = (s: readonly unknown[]) => encodeRecord({ b: encodeRecord(body), s: [...s] });
+
+	it('have one envelope for the same signers, in whatever order they signed', () => {
+		const envelope = assembleRecord('epoch', body, parts);
+		expect(assembleRecord('epoch', body, [...parts].reverse())).to.deep.equal(envelope);
+		const { signers, signer, cid } = peekRecord('epoch', envelope).verifyAll(keys);
+		expect(signers.map((key) => keyIdOf(key))).to.deep.equal(ascending.map(({ k }) => k));
+		expect(signer).to.equal(signers[0]);
+		expect(cid).to.equal(peekRecord('epoch', signRecord('epoch', body, c)).cid);
+		expect(openRecord('epoch', envelope, keys).signer).to.deep.equal(signer);
+	});
+
+	it('are refused for any one signature: of somebody else, of another body, altered', () => {
+		const [first] = parts;
+		if (first === undefined) throw new Error('a part');
+		const stranger = signRecordPart('epoch', body, createKeyPair());
+		const otherBody = signRecordPart('epoch', { ...body, ts: NOW_MS + 1 }, b);
+		const otherType = { k: keyIdOf(b.publicKey), s: b.sign(encodeRecord(body)) };
+		for (const bad of [stranger, otherBody, otherType])
+			refused('unauthorized', () => peekRecord('epoch', assembleRecord('epoch', body, [first, bad])).verifyAll(keys));
+		const swapped = [{ ...parts[0], s: parts[1]?.s }, parts[2]].sort((x, y) =>
+			Buffer.compare(x?.k ?? first.k, y?.k ?? first.k),
+		);
+		refused('unauthorized', () => openRecord('epoch', raw(swapped), keys));
+		refused('unauthorized', () => openRecord('epoch', assembleRecord('epoch', body, parts), keys.slice(0, 2)));
+		refused('unauthorized', () => openRecord('epoch', assembleRecord('epoch', body, parts)));
+	});
+
+	it('are none with a signer twice, out of order, with none or with seventeen', () => {
+		const [first] = ascending;
+		if (first === undefined) throw new Error('a part');
+		const many = Array.from({ length: 17 }, (_, i) => ({ ...first, k: new Uint8Array(32).fill(i) }));
+		for (const parts of [[], [first, first], [...ascending].reverse(), many])
+			refused('invalid_input', () => peekRecord('epoch', raw(parts)));
+		for (const parts of [[], [first, first], many])
+			refused('invalid_input', () => assembleRecord('epoch', body, parts));
+		expect(peekRecord('epoch', raw(many.slice(1))).claims).to.have.length(16);
+		const charter = createWorkload();
+		const part = signRecordPart('charter', charter.charter, charter.owner);
+		const second = signRecordPart('charter', charter.charter, a);
+		refused('invalid_input', () => assembleRecord('charter', charter.charter, [part, second]));
 	});
 });
 

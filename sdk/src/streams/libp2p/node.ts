@@ -17,9 +17,14 @@ import {
 	Sessions,
 } from '../session/index.ts';
 import type { Transport } from '../transport.ts';
+import type { ConnectionLimits } from './gate.ts';
 import type { QuicConfig } from './quic.ts';
 import { Libp2pTransport } from './transport.ts';
 import { plainWire, secureWire, type Wire } from './wire.ts';
+
+/** A stream that has not said within this time what it is for is reset. */
+const NEGOTIATION_MS = 5_000;
+const IDENTIFY_BYTES_MAX = 8 * 1024;
 
 export interface Libp2pNodeOptions<S extends ServiceMap = Record<never, never>, P = unknown> {
 	/** 32 bytes: the Ed25519 key of this process. Secret. */
@@ -36,8 +41,12 @@ export interface Libp2pNodeOptions<S extends ServiceMap = Record<never, never>, 
 	readonly services?: Pick<ServiceFactoryMap<S & BaseServices>, keyof S>;
 	/** Software name and version told to peers. */
 	readonly agentVersion?: string;
-	/** Default 1,024. */
+	/** In total. Default 1,024. */
 	readonly connectionsMax?: number;
+	/** Of those that others open. */
+	readonly connections?: ConnectionLimits;
+	/** Of peers that only the DHT or gossip heard of: whether to dial one. @default all */
+	readonly mayDial?: (peer: PeerId) => boolean;
 	readonly quic?: QuicConfig;
 	/** False leaves the node not started: for services that are to be looked at first. */
 	readonly start?: boolean;
@@ -51,6 +60,8 @@ export interface Libp2pNode<S extends ServiceMap = Record<never, never>, P = unk
 	readonly transport: Transport;
 	/** Whom each peer proved to be, and how to end the sessions of those who were revoked. */
 	readonly sessions: SessionRegistry<P> | undefined;
+	/** Disconnects a peer, and lets it neither in nor be dialed for this long. */
+	expel(peer: PeerId, forMs: number): void;
 }
 
 /**
@@ -60,31 +71,34 @@ export interface Libp2pNode<S extends ServiceMap = Record<never, never>, P = unk
 export async function createLibp2pNode<S extends ServiceMap = Record<never, never>, P = unknown>(
 	options: Libp2pNodeOptions<S, P>,
 ): Promise<Libp2pNode<S, P>> {
-	const { seed, session, handshakes = {}, rekey = {}, quic } = options;
+	const { seed, session, handshakes = {}, rekey = {}, quic, connections = {}, mayDial } = options;
 	if (seed.byteLength !== 32) throw new MeshError('invalid_input', `a key seed has 32 bytes, not ${seed.byteLength}`);
-	if (session === undefined) return { ...(await assembleNode(options, plainWire(quic))), sessions: undefined };
+	const wire = { quic, gate: { limits: connections, ...(mayDial === undefined ? {} : { mayDial }) } };
+	if (session === undefined) return { ...(await assembleNode(options, plainWire(wire))), sessions: undefined };
 	const self = peerIdFromSeed(seed);
 	const sessions = new Sessions({ identity: session, self, limits: handshakes, rekey });
-	return { ...(await assembleNode(options, secureWire(sessions, quic))), sessions };
+	return { ...(await assembleNode(options, secureWire(sessions, wire))), sessions };
 }
 
 /** A node over a wire that somebody chose. Not for use outside this room, its tests and benchmarks. */
 export async function assembleNode<S extends ServiceMap, P>(
 	options: Libp2pNodeOptions<S, P>,
-	wire: Wire,
-): Promise<Pick<Libp2pNode<S, P>, 'node' | 'transport'>> {
+	{ gate, ...wire }: Wire,
+): Promise<Omit<Libp2pNode<S, P>, 'sessions'>> {
 	const { seed, listen, announce = [], services, agentVersion = 'beemesh' } = options;
 	const privateKey: PrivateKey = await generateKeyPairFromSeed('Ed25519', seed);
 	const config: Libp2pOptions<S & BaseServices> = {
 		privateKey,
 		addresses: { listen: [...listen], announce: [...announce], announceFilter: reachableByOthers },
 		...wire,
+		connectionGater: gate.gater,
 		nodeInfo: { userAgent: agentVersion },
 		connectionManager: {
 			maxConnections: options.connectionsMax ?? 1_024,
-			// All hosts of a loopback mesh share one address, so limits per address would refuse our own.
+			// The gate counts per address, for it exempts loopback.
 			inboundConnectionThreshold: 10_000,
 			maxIncomingPendingConnections: 256,
+			inboundStreamProtocolNegotiationTimeout: NEGOTIATION_MS,
 			maxParallelDials: 64,
 			dialTimeout: 5_000,
 			addressDialTimeout: 3_000,
@@ -93,7 +107,11 @@ export async function assembleNode<S extends ServiceMap, P>(
 		},
 		// Keep-alive is QUIC's and the sessions' affair; libp2p's own would add a ping stream per peer.
 		connectionMonitor: { enabled: false },
-		services: { ...services, identify: identify(), ping: ping() } as ServiceFactoryMap<S & BaseServices>,
+		services: {
+			...services,
+			identify: identify({ timeout: NEGOTIATION_MS, maxMessageSize: IDENTIFY_BYTES_MAX }),
+			ping: ping(),
+		} as ServiceFactoryMap<S & BaseServices>,
 		start: false,
 	};
 	const node = await createLibp2p<S & BaseServices>(config);
@@ -105,7 +123,15 @@ export async function assembleNode<S extends ServiceMap, P>(
 			throw listenError(listen, cause as Error);
 		}
 	}
-	return { node, transport: new Libp2pTransport(node) };
+	const transport = new Libp2pTransport(node, gate);
+	return {
+		node,
+		transport,
+		expel(peer, forMs) {
+			gate.ban(peer, forMs);
+			void transport.disconnect(peer);
+		},
+	};
 }
 
 /** The peer ID of a key seed. */

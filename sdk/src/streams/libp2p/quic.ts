@@ -11,6 +11,7 @@ import type {
 import { MeshError } from '../../errors.ts';
 import type { PeerId } from '../../wire/ids.ts';
 import type { Role } from '../session/index.ts';
+import type { ConnectionGate } from './gate.ts';
 import type { NativeConnection } from './native.ts';
 import { nativeOf, quicMuxer } from './quic-muxer.ts';
 
@@ -38,7 +39,11 @@ export type QuicLayer = (
 	options: { readonly role: Role; readonly remote: PeerId; readonly signal?: AbortSignal | undefined },
 ) => Promise<NativeConnection>;
 
-export function quicTransport(layer: QuicLayer, config: QuicConfig = {}): ReturnType<typeof quic> {
+export function quicTransport(
+	layer: QuicLayer,
+	gate: ConnectionGate,
+	config: QuicConfig = {},
+): ReturnType<typeof quic> {
 	const make = quic({
 		handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
 		maxIdleTimeout: config.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
@@ -53,15 +58,15 @@ export function quicTransport(layer: QuicLayer, config: QuicConfig = {}): Return
 		const transport = make(components);
 		const { dial, createListener } = transport;
 		transport.dial = (address, options): ReturnType<Transport['dial']> =>
-			dial.call(transport, address, { ...options, upgrader: withLayer(options.upgrader, layer) });
+			dial.call(transport, address, { ...options, upgrader: withLayer(options.upgrader, layer, gate) });
 		transport.createListener = (options: CreateListenerOptions) =>
-			createListener.call(transport, { ...options, upgrader: withLayer(options.upgrader, layer) });
+			createListener.call(transport, { ...options, upgrader: withLayer(options.upgrader, layer, gate) });
 		return transport;
 	};
 }
 
 /** The upgrader, handing on our muxer over the layer in place of the transport's own. */
-function withLayer(upgrader: Upgrader, layer: QuicLayer): Upgrader {
+function withLayer(upgrader: Upgrader, layer: QuicLayer, gate: ConnectionGate): Upgrader {
 	const swap = async (connection: MultiaddrConnection, options: UpgraderOptions, role: Role) => {
 		// The QUIC transport always skips encryption and names the peer: TLS has done both.
 		const { muxerFactory, remotePeer, signal } = options as UpgraderWithoutEncryptionOptions;
@@ -69,6 +74,9 @@ function withLayer(upgrader: Upgrader, layer: QuicLayer): Upgrader {
 		if (native === undefined || remotePeer === undefined) {
 			throw new MeshError('internal', 'the QUIC transport is not the one that this was made for');
 		}
+		// Before the handshake, which costs us more than the limits do; libp2p would ask after it.
+		if (role === 'responder') gate.admit(connection, remotePeer);
+		else gate.requireSpokenTo(remotePeer);
 		const layered = await layer(native, connection, { role, remote: remotePeer.toString() as PeerId, signal });
 		return { ...options, muxerFactory: quicMuxer(layered) } as UpgraderWithoutEncryptionOptions;
 	};

@@ -26,6 +26,7 @@ import {
 	type Sessions,
 } from '../session/index.ts';
 import { addressOf } from './address.ts';
+import type { ConnectionGate } from './gate.ts';
 
 export const TCP_SESSION = '/beemesh/session/tcp/1';
 type NoiseComponents = Parameters<ReturnType<typeof noise>>[0];
@@ -33,7 +34,7 @@ type NoiseComponents = Parameters<ReturnType<typeof noise>>[0];
 /** Put between noise and the session; only tests have something to put there. */
 export type MessageTap = (stream: MessageStream) => MessageStream;
 
-export function secureTcp<P>(sessions: Sessions<P>, tap: MessageTap = (stream) => stream) {
+export function secureTcp<P>(sessions: Sessions<P>, gate: ConnectionGate, tap: MessageTap = (stream) => stream) {
 	return (components: NoiseComponents): ConnectionEncrypter => {
 		const inner = noise()(components) as ConnectionEncrypter;
 		const secure = async (
@@ -46,6 +47,7 @@ export function secureTcp<P>(sessions: Sessions<P>, tap: MessageTap = (stream) =
 			const pipe = new MessagePipe(below);
 			const remote = secured.remotePeer.toString() as PeerId;
 			try {
+				gate.requireSpokenTo(secured.remotePeer);
 				const { session, rest } = await sessions.open(pipe, {
 					role,
 					protocol: TCP_SESSION,

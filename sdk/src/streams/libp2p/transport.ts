@@ -5,6 +5,7 @@ import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
 import { isMeshError, MeshError } from '../../errors.ts';
 import type { PeerId } from '../../wire/ids.ts';
 import type { ByteStream, DialOptions, PeerEvent, Transport } from '../transport.ts';
+import type { ConnectionGate } from './gate.ts';
 import { byteStream } from './stream.ts';
 
 /** For a connection and a stream on it together. */
@@ -18,9 +19,11 @@ export class Libp2pTransport implements Transport {
 	readonly kind = 'libp2p';
 	readonly peerId: PeerId;
 	readonly #node: Libp2p;
+	readonly #gate: ConnectionGate;
 
-	constructor(node: Libp2p) {
+	constructor(node: Libp2p, gate: ConnectionGate) {
 		this.#node = node;
+		this.#gate = gate;
 		this.peerId = node.peerId.toString() as PeerId;
 	}
 
@@ -32,6 +35,7 @@ export class Libp2pTransport implements Transport {
 		const id = parsePeerId(peer);
 		if (signal?.aborted) throw cancelled(peer);
 		const overall = joinSignals(signal, DIAL_MS);
+		using _ = this.#gate.expecting(peer);
 		try {
 			const existing = this.#newest(id);
 			if (existing !== undefined) {

@@ -387,7 +387,8 @@ describe('how many must sign', () => {
 		const chain = w.found([a, b]);
 		const { body, certs } = chain.draft(admitC, { tsMs: T1, era: 2 });
 		broken('era', chain, () => chain.mayCosign(body, certs, T1));
-		expect(() => chain.mayCosign({ ...body, more: 1 } as EpochRecord, certs, T1)).to.throw();
+		refused('invalid_input', () => chain.mayCosign({ ...body, more: 1 } as EpochRecord, certs, T1));
+		refused('invalid_input', () => chain.mayCosign({} as EpochRecord, certs, T1));
 	});
 });
 

@@ -1,6 +1,6 @@
 /**
- * A token bucket per sender. Looking is separate from spending, because only a verified message may spend: otherwise
- * anybody could use up somebody else's rate with forgeries.
+ * A token bucket per sender. Looking is separate from spending, because on somebody's *claimed* account only a verified
+ * message may spend: otherwise anybody could use up somebody else's rate with forgeries.
  */
 
 export interface RateConfig {
@@ -9,9 +9,6 @@ export interface RateConfig {
 	readonly burst: number;
 }
 
-/** `identity.md`: 10 tenders a minute. Counted per requester and workload, so that one workload cannot starve another. */
-export const TENDER_RATE: RateConfig = { perMinute: 10, burst: 20 };
-
 const SENDERS_MAX = 4096;
 
 export interface RateLimit {
@@ -19,7 +16,7 @@ export interface RateLimit {
 	spend(sender: string, nowMs: number): void;
 }
 
-export function createRateLimit(config: RateConfig = TENDER_RATE): RateLimit {
+export function createRateLimit(config: RateConfig): RateLimit {
 	const buckets = new Map<string, { tokens: number; atMs: number }>();
 	const tokensOf = (sender: string, nowMs: number): number => {
 		const bucket = buckets.get(sender);

@@ -8,11 +8,11 @@ export interface ReplayConfig {
 	readonly windowMs: number;
 	/** Default 2,048. */
 	readonly noncesPerSenderMax: number;
-	/** Senders remembered at a time; beyond that new ones are refused. Default 4,096. */
+	/** Senders remembered at a time; beyond that new ones are refused. Default 65,536. */
 	readonly sendersMax: number;
 }
 
-export const DEFAULT_REPLAY: ReplayConfig = { windowMs: 330_000, noncesPerSenderMax: 2048, sendersMax: 4096 };
+export const DEFAULT_REPLAY: ReplayConfig = { windowMs: 330_000, noncesPerSenderMax: 2048, sendersMax: 65_536 };
 
 export type ReplayVerdict = 'fresh' | 'replayed' | 'full';
 
