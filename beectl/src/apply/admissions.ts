@@ -1,38 +1,46 @@
 /**
- * Who may join: the answer to each admission request of a placement. No I/O.
+ * Who may join: the answer to each admission request of a placement. The owner signs one epoch after the other, each with
+ * one member more; from then on members admit members. No I/O.
  *
- * Invariant: one award admits one replica. The same request again gets the same answer; another one only from a
- * container that was started again in place.
+ * Invariant: one award admits one replica. The same request again gets the same answer, and no other gets any.
  */
 import type { AdmitRequest, MemberHint, PlaceEvent } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
 import {
-	certify,
-	type OpenedBundle,
+	createGroupKey,
+	EpochChain,
+	foundingEpoch,
+	groupKeyCommit,
+	linkOf,
 	type OpenedMesh,
 	openAdmission,
 	openMachineCredential,
+	openReplicaCert,
+	requireAsRequested,
+	sealAdmission,
+	signRecordPart,
 } from '@beemesh/sdk/identity';
 import type { MachineId, SlotGen } from '@beemesh/sdk/wire';
+import type { NewWorkload } from './records.ts';
 
 type CsrEvent = Extract<PlaceEvent, { type: 'csr' }>;
 type AwardedEvent = Extract<PlaceEvent, { type: 'awarded' }>;
 
 interface Admitted {
-	readonly incarnation: number;
 	readonly request: AdmitRequest;
 	readonly member: MemberHint;
 }
 
 export class Admissions {
-	readonly #bundle: OpenedBundle;
+	readonly #workload: NewWorkload;
 	readonly #mesh: OpenedMesh;
 	readonly #foundingSlots: number;
 	readonly #awards = new Map<string, SlotGen & { readonly machineId: MachineId }>();
 	readonly #admitted = new Map<string, Admitted>();
+	#chain: EpochChain | undefined;
 
-	constructor(bundle: OpenedBundle, mesh: OpenedMesh, foundingSlots: number) {
-		this.#bundle = bundle;
+	constructor(workload: NewWorkload, mesh: OpenedMesh, foundingSlots: number) {
+		this.#workload = workload;
 		this.#mesh = mesh;
 		this.#foundingSlots = foundingSlots;
 	}
@@ -45,9 +53,10 @@ export class Admissions {
 
 	/** The answer to send; what is wrong with a request is in the answer, for the host and its pod to read. */
 	answer(event: CsrEvent, nowMs: number): AdmitRequest {
+		const { bundle } = this.#workload;
 		const machine = openMachineCredential(event.credential, this.#mesh, nowMs);
 		const { machineId } = machine;
-		const { csr } = openAdmission(event.csr, event.statement, machine);
+		const { csr, statement } = openAdmission(event.csr, event.statement, machine);
 		const { body, cid } = csr;
 		const refuse = (reason: string): AdmitRequest => ({
 			awardId: event.awardId,
@@ -57,29 +66,51 @@ export class Admissions {
 		const award = this.#awards.get(event.awardId);
 		if (award === undefined) return refuse('there is no such award, or its slot has been awarded again');
 		if (machineId !== award.machineId) return refuse('the award is of another machine');
-		if (body.awardId !== event.awardId || body.wid !== this.#bundle.wid)
+		if (body.awardId !== event.awardId || body.wid !== bundle.wid)
 			return refuse('the request is for another award or workload');
 		if (body.slot !== award.slot || body.gen !== award.gen)
 			return refuse('the request is for another slot or generation');
+		const { manifestCid } = statement.body;
+		if (manifestCid !== bundle.charter.body.manifestCid)
+			return refuse('the host says that it runs something else than what was applied');
 		const before = this.#admitted.get(event.awardId);
 		if (before?.request.csrCid === cid) return before.request;
-		if (before !== undefined && body.incarnation <= before.incarnation)
-			return refuse('another replica was admitted on this award');
+		if (before !== undefined) return refuse('another replica was admitted on this award');
+		const cert = openReplicaCert(event.cert);
+		requireAsRequested(cert, csr, { machineId, manifestCid });
+		let sealed: Uint8Array;
+		try {
+			sealed = this.#admit(cert.envelope, cert.body.kemKey, nowMs);
+		} catch (error) {
+			// A slot that was admitted, lost, and awarded again under its generation: the members that are in see to it.
+			if (!isForged(error)) throw error;
+			return refuse(error.message);
+		}
 		const members = [...this.#admitted.values()].map(({ member }) => member).filter(({ slot }) => slot !== body.slot);
-		const cert = certify(this.#bundle.charter.body, body, machineId, this.#bundle.tenderKey, nowMs);
 		const request: AdmitRequest = {
 			awardId: event.awardId,
 			csrCid: cid,
-			answer: { admitted: true, cert, members, foundingSlots: this.#foundingSlots },
+			answer: { admitted: true, sealed, members, foundingSlots: this.#foundingSlots },
 		};
 		const { replicaId, slot, gen, addresses } = body;
-		for (const [id, { member }] of this.#admitted) if (member.slot === slot) this.#admitted.delete(id);
-		this.#admitted.set(event.awardId, {
-			incarnation: body.incarnation,
-			request,
-			member: { replicaId, slot, gen, addresses },
-		});
+		this.#admitted.set(event.awardId, { request, member: { replicaId, slot, gen, addresses } });
 		return request;
+	}
+
+	/** The next epoch, and what the newcomer is told. */
+	#admit(cert: Uint8Array, kemKey: Uint8Array, nowMs: number): Uint8Array {
+		const { bundle, owner, tenderKey } = this.#workload;
+		const groupKey = createGroupKey();
+		const options = { tsMs: nowMs, groupKeyCommit: groupKeyCommit(groupKey) };
+		const draft =
+			this.#chain === undefined
+				? foundingEpoch(bundle.charter.body, [cert], options)
+				: this.#chain.draft([{ type: 'admit', cert }], options);
+		const link = linkOf(draft, [signRecordPart('epoch', draft.body, owner.signer)]);
+		if (this.#chain === undefined) this.#chain = EpochChain.found(bundle.charter, link, nowMs);
+		else this.#chain.offer([link], nowMs);
+		const secrets = { psk: owner.psk, groupKey, tenderSecret: tenderKey.seed };
+		return sealAdmission({ links: [...this.#chain.linksSince(-1)], ...secrets }, kemKey);
 	}
 
 	get slotsAdmitted(): readonly number[] {

@@ -68,8 +68,16 @@ function termsAfter(previous: Pick<Charter, 'slotsMax'> | undefined, replicas: n
 	return { ...terms, slotsMax: Math.max(terms.slotsMax, previous?.slotsMax ?? 0) };
 }
 
-/** Everything that the winners of a placement need, under a tender key made for it. */
-export function bundleFor({ signer, psk }: Owner, wanted: Wanted, era: number, nowMs: number): OpenedBundle {
+/** A workload about to be placed: what the winners of a placement get, and what only its members get. */
+export interface NewWorkload {
+	readonly bundle: OpenedBundle;
+	/** Made for it: replicas ask for replacements with it. */
+	readonly tenderKey: KeyPair;
+	readonly owner: Owner;
+}
+
+export function newWorkload(owner: Owner, wanted: Wanted, era: number, nowMs: number): NewWorkload {
+	const { signer } = owner;
 	const { kind, metadata } = wanted.manifest;
 	const charter = charterFor(signer, wanted, era, nowMs);
 	const tenderKey = createKeyPair();
@@ -80,15 +88,10 @@ export function bundleFor({ signer, psk }: Owner, wanted: Wanted, era: number, n
 		quota: quotaFor(wanted.replicas),
 		exp: nowMs + VALID_MS,
 	};
-	return openBundle(
-		{
-			genesis: signRecord('genesis', genesisFor(signer.publicKey, kind, metadata.namespace, metadata.name), signer),
-			charter: signRecord('charter', charter, signer),
-			grant: signRecord('tender-grant', grant, signer),
-			tenderSecret: tenderKey.seed,
-			psk,
-			manifest: wanted.manifestBytes,
-		},
-		nowMs,
-	);
+	const records = {
+		genesis: signRecord('genesis', genesisFor(signer.publicKey, kind, metadata.namespace, metadata.name), signer),
+		charter: signRecord('charter', charter, signer),
+		grant: signRecord('tender-grant', grant, signer),
+	};
+	return { bundle: openBundle({ ...records, manifest: wanted.manifestBytes }, nowMs), tenderKey, owner };
 }

@@ -1,12 +1,5 @@
 /** Serves `PodApi` on one pod's own unix socket. Whoever can open that socket *is* the pod: it can ask for nothing else. */
-import {
-	type MemberHint,
-	type PlaceEvent,
-	type PlaceRequest,
-	PodApi,
-	type PodContext,
-	type PodEvent,
-} from '@beemesh/sdk/api';
+import { type MemberHint, PodApi, type PodContext, type PodEvent } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
 import { genesisFor, openCsr, peekRecord, type Signer, signRecord, workloadIdOf } from '@beemesh/sdk/identity';
 import { createServices, listenUnix, openSession, type UnixListener } from '@beemesh/sdk/streams';
@@ -25,6 +18,8 @@ export interface PodHost {
 	contextOf(pod: HostedPod): PodContext;
 	/** Replicas of a workload wherever they run. */
 	membersOf(wid: WorkloadId): Promise<readonly MemberHint[]>;
+	/** What members of a workload have left with their hosts, for others to check them. Sealed. */
+	rostersOf(wid: WorkloadId): Promise<readonly Uint8Array[]>;
 	announced(pod: HostedPod): void;
 	/** The replica has left for good. */
 	left(pod: HostedPod, reason: string): void;
@@ -58,8 +53,13 @@ export async function servePod(path: string, pod: HostedPod, host: PodHost): Pro
 				{ awardId, requester: award.requester, csr: envelope, cert, statement },
 				signal,
 			);
-			return { cert, members, foundingSlots };
+			return { sealed, members, foundingSlots };
 		},
+		keepRoster: ({ sealed }) => {
+			pod.roster = sealed;
+			return {};
+		},
+		rosters: async ({ wid }) => ({ sealed: [...(await host.rostersOf(wid))] }),
 		announce: (announcement) => {
 			pod.announced = announcement;
 			host.announced(pod);
@@ -80,8 +80,22 @@ export async function servePod(path: string, pod: HostedPod, host: PodHost): Pro
 			return {};
 		},
 		events: (_, { signal }) => podEvents(pod, signal),
-		place: (request, { signal }) => placeOwn(request, award, host.scheduler, signal),
+		place: (request, { signal }) => {
+			requireOwn(award, peekRecord('tender', request.tender).body.wid);
+			return host.scheduler.place(request, signal);
+		},
+		retender: ({ tender }) => {
+			requireOwn(award, peekRecord('tender', tender).body.wid);
+			host.scheduler.retender(tender);
+			return {};
+		},
+		deliver: (request) => {
+			requireOwn(award, host.scheduler.awardedBy(request.awardId)?.wid ?? award.wid);
+			host.scheduler.deliver(request);
+			return {};
+		},
 		admit: async (request) => {
+			requireOwn(award, host.scheduler.awardedBy(request.awardId)?.wid ?? award.wid);
 			await host.scheduler.admit(request);
 			return {};
 		},
@@ -97,15 +111,8 @@ export async function servePod(path: string, pod: HostedPod, host: PodHost): Pro
 }
 
 /** A replica may place replicas of its own workload only. */
-function placeOwn(
-	request: PlaceRequest,
-	award: Award,
-	scheduler: Scheduler,
-	signal: AbortSignal,
-): AsyncIterable<PlaceEvent> {
-	const { wid } = peekRecord('tender', request.tender).body;
+function requireOwn(award: Award, wid: WorkloadId): void {
 	if (wid !== award.wid) throw new MeshError('unauthorized', 'a pod places replicas of its own workload only');
-	return scheduler.place(request, signal);
 }
 
 async function* podEvents(pod: HostedPod, signal: AbortSignal): AsyncGenerator<PodEvent> {

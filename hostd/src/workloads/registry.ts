@@ -24,12 +24,16 @@ export interface HostedPod {
 	readonly ports: readonly PublishedPort[];
 	readonly createdAtMs: number;
 	announced: Announcement | undefined;
+	/** What its replica left here for whoever checks its members. Sealed. */
+	roster: Uint8Array | undefined;
 	/** Has asked its socket for anything: it embeds the SDK. */
 	embedsSdk: boolean;
 	/** Has not, for as long as a replica could need to: the container knows nothing of us. */
 	isPlain: boolean;
 	/** Why it is going away; empty while it is wanted. */
 	leaving: string;
+	/** Its owner says that the workload is over, whatever the charter here says. */
+	isEnded: boolean;
 	readonly listeners: Set<(event: PodEvent) => void>;
 }
 

@@ -41,7 +41,7 @@ export type TrustEvent = { readonly wid: WorkloadId; readonly offered: Offered }
  */
 const OUTGOING_MS = 60_000;
 /** Between two searches for the roster of one workload: strangers must not make us ask for ever. */
-const FIND_EVERY_MS = 1_000;
+const FIND_EVERY_MS = 250;
 const CHAINS_MAX = 256;
 
 export class Trust {
@@ -127,7 +127,7 @@ export class Trust {
 		if (this.memberOf(cert)) return cert;
 		const { wid } = cert.body;
 		if (links.length > 0 && this.#chains.has(wid)) {
-			this.offer(
+			this.#tryOffer(
 				wid,
 				links.map((link) => ({ epoch: link.epoch, certs: [...link.certs, envelope] })),
 			);
@@ -147,6 +147,15 @@ export class Trust {
 	/** Looks for what is missing of a workload. */
 	refresh(wid: WorkloadId): Promise<void> {
 		return this.#find(wid);
+	}
+
+	/** What came along may lack something that others have. */
+	#tryOffer(wid: WorkloadId, links: readonly EpochLink[]): void {
+		try {
+			this.offer(wid, links);
+		} catch {
+			// Then it is looked for.
+		}
 	}
 
 	/** Who is in, by what is known now. */

@@ -13,6 +13,8 @@ export interface TenderRequest {
 	readonly bundle: OpenedBundle;
 	/** Of the bundle's grant. */
 	readonly tenderKey: Signer;
+	/** Default: a new one. */
+	readonly tenderId?: string;
 	readonly slots: readonly SlotGen[];
 	/** The host that collects the bids. */
 	readonly requester: MachineId;
@@ -31,7 +33,7 @@ export function tenderFor(request: TenderRequest): { readonly tenderId: string; 
 	const { bundle, tenderKey, nowMs } = request;
 	const replicasOn = new Map<MachineId, number>();
 	for (const id of request.runningOn ?? []) replicasOn.set(id, (replicasOn.get(id) ?? 0) + 1);
-	const tenderId = createUlid(nowMs);
+	const { tenderId = createUlid(nowMs) } = request;
 	const body: Omit<Tender, 'nonce'> = {
 		tenderId,
 		wid: bundle.wid,

@@ -66,6 +66,12 @@ export class RosterKeeper {
 		this.#listening[Symbol.dispose]();
 	}
 
+	/** Before others are met, who may know nothing of us yet. */
+	async keepNow(): Promise<void> {
+		clearTimeout(this.#timer);
+		await this.#keep();
+	}
+
 	async #keep(): Promise<void> {
 		this.#timer = undefined;
 		const { host, trust, wid, psk, charter, log } = this.#options;

@@ -247,7 +247,10 @@ export function superviseReplica(
 		async openMembers() {
 			if (host.canPlace) await groups?.openMembers();
 		},
-		meet: (hints) => seeker.meet(hints),
+		async meet(hints) {
+			await roster.keepNow();
+			await seeker.meet(hints);
+		},
 	};
 }
 
