@@ -12,18 +12,15 @@ import {
 	encodeRecord,
 	type Genesis,
 	LIMITS,
-	type MachineId,
 	type Manifest,
 	type RecordCid,
-	type ReplicaCert,
 	type ReplicaId,
 	SLOTS_MAX,
 	type Tender,
-	type TenderGrant,
 	type WorkloadId,
 	type WorkloadKind,
 } from '../wire/index.ts';
-import { cidOf, createKeyPair, type KeyPair, ownerIdOf, type Signer, sha256 } from './keys.ts';
+import { cidOf, ownerIdOf, type Signer, sha256 } from './keys.ts';
 import { type NodeKeys, type OpenedMachine, requirePeerProof } from './machine.ts';
 import {
 	type OpenedRecord,

@@ -134,8 +134,6 @@ export function createWorkload(owner: KeyPair = createKeyPair(), change: Partial
 			{ wid, owner: ownerId, tenderKey: tenderKey.publicKey, quota: 8, exp: NOW_MS + HOUR_MS },
 			owner,
 		),
-		tenderSecret: tenderKey.seed,
-		psk: new Uint8Array(32).fill(5),
 		manifest: manifest.bytes,
 	};
 	return { owner, tenderKey, wid, charter, bundle };

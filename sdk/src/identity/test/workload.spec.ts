@@ -2,16 +2,14 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import * as v from 'valibot';
 import { type Csr, type MachineId, peerIdSchema } from '../../wire/index.ts';
-import { createKeyPair, ownerIdOf } from '../keys.ts';
+import { createKeyPair } from '../keys.ts';
 import { createNodeKeys, openMachineCredential } from '../machine.ts';
-import { openRecord, signRecord } from '../records.ts';
+import { signRecord } from '../records.ts';
 import { createUlid } from '../ulid.ts';
 import {
-	certify,
 	openAdmission,
 	openBundle,
 	openCharter,
-	openCredential,
 	openCsr,
 	openTender,
 	requestAdmission,
@@ -37,7 +35,6 @@ describe('a workload’s chain of trust', () => {
 		const [mine, other] = [createWorkload(), createWorkload()];
 		refused('unauthorized', () => openBundle({ ...mine.bundle, charter: other.bundle.charter }, NOW_MS));
 		refused('unauthorized', () => openBundle({ ...mine.bundle, grant: other.bundle.grant }, NOW_MS));
-		refused('unauthorized', () => openBundle({ ...mine.bundle, tenderSecret: other.bundle.tenderSecret }, NOW_MS));
 		refused('unauthorized', () => openBundle({ ...mine.bundle, manifest: new Uint8Array([0xa0]) }, NOW_MS));
 	});
 
@@ -79,7 +76,7 @@ describe('a workload’s chain of trust', () => {
 });
 
 describe('admission', () => {
-	const { bundle, wid, tenderKey, charter, owner } = createWorkload();
+	const { wid, charter } = createWorkload();
 	const { mesh, credentialOf } = createTestMesh();
 	const [replica, bee, wasp] = [createNodeKeys(), createNodeKeys(), createNodeKeys()];
 	const machine = openMachineCredential(credentialOf(bee), mesh, NOW_MS);
@@ -119,24 +116,5 @@ describe('admission', () => {
 		];
 		for (const body of forged) refused('unauthorized', () => openCsr(signRecord('csr', body, mallory.signer)));
 		refused('unauthorized', () => openCsr(signRecord('csr', csr, mallory.signer)));
-	});
-
-	it('certifies a replica that others of its owner accept until the certificate ends', () => {
-		const cert = certify(charter, csr, machine.machineId, tenderKey, NOW_MS);
-		const opened = openCredential({ cert, grant: bundle.grant }, NOW_MS + 1);
-		expect(opened.cert.replicaId).to.equal(csr.replicaId);
-		expect(opened.cert.sigKey).to.deep.equal(replica.signer.publicKey);
-		expect(opened.cert.kemKey).to.deep.equal(replica.kem.publicKey);
-		expect(opened.owner).to.deep.equal(owner.publicKey);
-		expect(ownerIdOf(opened.owner)).to.equal(charter.owner);
-		refused('unauthorized', () => openCredential({ cert, grant: bundle.grant }, NOW_MS + 25 * HOUR_MS));
-	});
-
-	it('does not count with a certificate signed by anyone else, or under another workload’s grant', () => {
-		const forged = certify(charter, csr, machine.machineId, createKeyPair(), NOW_MS);
-		refused('unauthorized', () => openCredential({ cert: forged, grant: bundle.grant }, NOW_MS));
-		const cert = certify(charter, csr, machine.machineId, tenderKey, NOW_MS);
-		refused('unauthorized', () => openCredential({ cert, grant: createWorkload().bundle.grant }, NOW_MS));
-		expect(openRecord('replica-cert', cert, [tenderKey.publicKey]).body.wid).to.equal(wid);
 	});
 });

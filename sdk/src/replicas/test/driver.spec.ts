@@ -3,6 +3,7 @@ import { afterEach, describe, it } from 'mocha';
 import { MeshError } from '../../errors.ts';
 import {
 	certifyMachine,
+	certifyOwn,
 	createKeyPair,
 	createMesh,
 	createNodeKeys,
@@ -14,12 +15,12 @@ import {
 	type NodeKeys,
 	type OpenedBundle,
 	openBundle,
-	openCredential,
+	openCsr,
 	openMachineCredential,
+	openReplicaCert,
 	openSealedBundle,
 	openTender,
 	ownerIdOf,
-	peekRecord,
 	requestAdmission,
 	signRecord,
 	workloadIdOf,
@@ -38,9 +39,10 @@ function credentialOf({ peer, signer, kem }: NodeKeys): Uint8Array {
 	return certifyMachine({ mesh: mesh.cid, ...keys, caps: [], labels: {}, serial: 1, nbf: Date.now() }, root);
 }
 
+const tenderKey = createKeyPair();
+
 function makeBundle(replicas: number): OpenedBundle {
 	const owner = createKeyPair();
-	const tenderKey = createKeyPair();
 	const genesis = genesisFor(owner.publicKey, 'Deployment', 'default', 'web');
 	const wid = workloadIdOf(genesis);
 	const manifest: Manifest = {
@@ -63,8 +65,6 @@ function makeBundle(replicas: number): OpenedBundle {
 			genesis: signRecord('genesis', genesis, owner),
 			charter: signRecord('charter', charter, owner),
 			grant: signRecord('tender-grant', grant, owner),
-			tenderSecret: tenderKey.seed,
-			psk: new Uint8Array(32),
 			manifest: bytes,
 		},
 		nowMs,
@@ -79,13 +79,15 @@ function pod(
 ): Extract<PlaceEvent, { type: 'csr' }> {
 	const nowMs = Date.now();
 	const request = { ...at, wid: bundle.wid, incarnation: 0, awardId, addresses: [], ts: nowMs };
-	const { envelope: csr } = requestAdmission(createNodeKeys(), request);
-	const csrCid = peekRecord('csr', csr).cid;
+	const keys = createNodeKeys();
+	const opened = openCsr(requestAdmission(keys, request).envelope);
+	const { envelope: csr, cid: csrCid } = opened;
 	const machineId = machine.peer.peerId as MachineId;
 	const { manifestCid } = bundle.charter.body;
 	const body = { awardId, csrCid, manifestCid, machineId, ts: nowMs };
 	const statement = signRecord('host-statement', body, machine.signer);
-	return { type: 'csr', ...at, awardId, csr, statement, credential: credentialOf(machine) };
+	const cert = certifyOwn(bundle.charter.body, opened, { machineId, manifestCid }, keys.signer, nowMs);
+	return { type: 'csr', ...at, awardId, csr, cert, statement, credential: credentialOf(machine) };
 }
 
 function awarded(at: SlotGen, awardId: string, machine: NodeKeys): Extract<PlaceEvent, { type: 'awarded' }> {
@@ -99,8 +101,8 @@ class ScriptedHost {
 	readonly answers: AdmitRequest[] = [];
 	readonly delivered: DeliverRequest[] = [];
 	readonly tenders: Uint8Array[] = [];
-	readonly committed: SlotGen[] = [];
-	refuseCommit: MeshError | undefined;
+	readonly admitted: SlotGen[] = [];
+	refuseAdmission: MeshError | undefined;
 	script: (request: PlaceRequest) => AsyncIterable<PlaceEvent> = async function* () {};
 	live: LiveReplica[] = [];
 	#onAnswer: (() => void) | undefined;
@@ -154,10 +156,13 @@ class ScriptedHost {
 					[1, 1],
 				]),
 			drain: () => {},
-			commit: async ({ slot, gen }) => {
-				if (this.refuseCommit !== undefined) throw this.refuseCommit;
-				this.committed.push({ slot, gen });
+			admit: async (papers) => {
+				if (this.refuseAdmission !== undefined) throw this.refuseAdmission;
+				const { slot, gen } = openReplicaCert(papers.cert).body;
+				this.admitted.push({ slot, gen });
+				return papers.cert.slice(0, 8);
 			},
+			tenderKey: tenderKey,
 			onReconcile: () => {},
 		};
 	}
@@ -194,29 +199,26 @@ describe('healing through the host', () => {
 		return host.answers.map(({ answer }) => answer);
 	}
 
-	it('tenders with the granted key, admits the awarded pod, and certifies it', async () => {
+	it('tenders with the granted key, and admits the awarded pod', async () => {
 		const bundle = makeBundle(2);
 		const host = new ScriptedHost(bundle);
 		const machine = createNodeKeys();
-		const machineId = machine.peer.peerId as MachineId;
 		const awardId = createUlid(Date.now());
 		const [answer] = await heal(host, (at) => [awarded(at, awardId, machine), pod(bundle, at, awardId, machine)], 1);
 		const { tender } = openTender(host.asked[0]?.tender as Uint8Array, Date.now());
 		expect(tender.body.slots).to.deep.equal([{ slot: 1, gen: 2 }]);
 		expect(tender.body.requester).to.equal(HOST);
 		expect(tender.body.avoid.soft).to.deep.equal([{ machineId: OTHER_HOSTS[0], replicas: 1 }]);
-		expect(host.committed).to.deep.equal([{ slot: 1, gen: 2 }]);
+		expect(host.admitted).to.deep.equal([{ slot: 1, gen: 2 }]);
 		if (!answer?.admitted) throw new Error('not admitted');
-		const { cert } = openCredential({ cert: answer.cert, grant: bundle.bundle.grant }, Date.now());
-		expect(cert).to.include({ slot: 1, gen: 2, machineId });
+		expect(answer.sealed).to.have.length(8);
 		expect(answer.members.map(({ slot }) => slot)).to.deep.equal([0]);
 		expect(answer.foundingSlots).to.equal(0);
 	});
 
-	it('gives the same request the same certificate, and refuses a second request under one award', async () => {
+	it('gives the same request the same answer, and refuses a second request under one award', async () => {
 		const bundle = makeBundle(2);
 		const machine = createNodeKeys();
-		const machineId = machine.peer.peerId as MachineId;
 		const awardId = createUlid(Date.now());
 		const answers = await heal(
 			new ScriptedHost(bundle),
@@ -289,7 +291,6 @@ describe('healing through the host', () => {
 			const host = new ScriptedHost(bundle);
 			const machine = createNodeKeys();
 			const awardId = createUlid(Date.now());
-			const machineId = machine.peer.peerId as MachineId;
 			const [answer] = await heal(
 				host,
 				(at) => {
@@ -299,15 +300,14 @@ describe('healing through the host', () => {
 				1,
 			);
 			expect(answer?.admitted).to.equal(false);
-			expect(host.committed).to.deep.equal([]);
+			expect(host.admitted).to.deep.equal([]);
 		});
 
 	it('admits nobody whom the members did not agree on', async () => {
 		const bundle = makeBundle(2);
 		const host = new ScriptedHost(bundle);
-		host.refuseCommit = new MeshError('no_quorum', 'no majority of the members answers');
+		host.refuseAdmission = new MeshError('no_quorum', 'no majority of the members answers');
 		const machine = createNodeKeys();
-		const machineId = machine.peer.peerId as MachineId;
 		const awardId = createUlid(Date.now());
 		const [answer] = await heal(host, (at) => [awarded(at, awardId, machine), pod(bundle, at, awardId, machine)], 1);
 		expect(answer).to.deep.equal({ admitted: false, reason: 'no majority of the members answers' });
