@@ -3,7 +3,7 @@ import { MeshError } from '@beemesh/sdk/errors';
 import { suite } from '@beemesh/sdk/identity';
 import type { Logger, MetricsRegistry } from '@beemesh/sdk/telemetry';
 import type { HostInfo } from './api/contract.ts';
-import { serveLocalApi } from './api/server.ts';
+import { serveOwners } from './api/server.ts';
 import type { HostConfig } from './config.ts';
 import { loadNodeKeys } from './enrolment/node-keys.ts';
 import { openMembership } from './enrolment/open.ts';
@@ -98,10 +98,11 @@ export async function startHost(components: {
 		started.use(scheduler);
 		hosting.connect({ mesh, scheduler, fleet });
 		mesh.rpc.services.serve(MachineWorkloadsApi, {
-			inventory: ({ request }) => ({ workloads: hosting.inventory(request) }),
 			members: ({ wid }) => ({ members: hosting.members(wid) }),
-			charter: ({ charter, manifest }) => ({ pods: hosting.charter(charter, manifest) }),
-			logs: (input, { signal }) => hosting.logs(input, signal),
+			ended: ({ end }) => {
+				hosting.end(end);
+				return {};
+			},
 		});
 		await hosting.adopt();
 
@@ -118,14 +119,14 @@ export async function startHost(components: {
 			cryptography: suite.backend,
 		};
 		started.use(
-			await serveLocalApi({
+			await serveOwners({
 				socket: config.socket,
 				mesh,
 				scheduler,
 				fleet,
 				logger,
 				info: () => info,
-				logs: (input, signal) => hosting.logs(input, signal),
+				workloads: hosting,
 			}),
 		);
 		if (config.metrics !== undefined) {

@@ -1,18 +1,21 @@
-/** Places all slots of a workload through the entry host, and admits the replicas that start. */
+/**
+ * Places all slots of a workload through the entry host, seals the workload to each winner, and admits the replicas that
+ * start. The entry host sees who won, and not what.
+ */
 import { type PlaceEvent, tenderFor } from '@beemesh/sdk/api';
-import type { OpenedBundle, OpenedMesh } from '@beemesh/sdk/identity';
+import { isMeshError, MeshError } from '@beemesh/sdk/errors';
+import { type OpenedBundle, openMachineCredential, sealBundle } from '@beemesh/sdk/identity';
 import { LIMITS, type MachineId, type SlotGen } from '@beemesh/sdk/wire';
 import { EXIT, Failure } from '../cli/exit.ts';
-import type { HostCaller } from '../host/client.ts';
+import type { HostClient } from '../host/client.ts';
 import { counted } from '../output/human.ts';
 import type { WorkloadProgress } from '../output/progress.ts';
 import { Admissions, isForged } from './admissions.ts';
 
 export interface PlaceOptions {
-	readonly api: HostCaller;
+	/** Machines are believed under the root of its mesh. */
+	readonly client: HostClient;
 	readonly bundle: OpenedBundle;
-	/** Machines are believed under its root. */
-	readonly mesh: OpenedMesh;
 	readonly gen: number;
 	readonly keepTrying: boolean;
 	readonly progress: WorkloadProgress;
@@ -31,7 +34,8 @@ export interface Placement {
 }
 
 export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
-	const { api, bundle, mesh, gen, progress, signal } = options;
+	const { client, bundle, gen, progress, signal } = options;
+	const { api, mesh, machine } = client;
 	const { kind, replicas, name } = bundle.charter.body;
 	const info = await api.info({}, { signal });
 	const admissions = new Admissions(bundle, mesh, kind === 'StatefulSet' ? replicas : 0);
@@ -41,14 +45,7 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 	try {
 		for (let at = 0; at < slots.length; at += LIMITS.slotsPerTenderMax) {
 			const batch = slots.slice(at, at + LIMITS.slotsPerTenderMax);
-			const { envelope } = tenderFor({
-				bundle,
-				slots: batch,
-				requester: info.machineId,
-				requesterAddresses: info.addresses,
-				nowMs: options.nowMs(),
-			});
-			await follow(api.place({ tender: envelope, bundle: bundle.bundle, keepTrying: options.keepTrying }, { signal }));
+			await follow(api.place({ tender: tender(batch), keepTrying: options.keepTrying }, { signal }));
 		}
 	} catch (error) {
 		return { admitted: admissions.slotsAdmitted.length, problem: problemOf(error) };
@@ -65,6 +62,17 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 			: `  What runs goes on; see \`beectl describe ${kind.toLowerCase()} ${name}\``;
 	const text = `${failed.length} of ${counted(slots.length, 'replica')} not placed:\n${failed.join('\n')}\n${advice}`;
 	return { admitted, problem: new Failure(EXIT.failed, text) };
+
+	function tender(wanted: readonly SlotGen[], tenderId?: string): Uint8Array {
+		return tenderFor({
+			bundle,
+			slots: wanted,
+			requester: machine.machineId,
+			requesterAddresses: info.addresses,
+			nowMs: options.nowMs(),
+			...(tenderId === undefined ? {} : { tenderId }),
+		}).envelope;
+	}
 
 	function problemOf(error: unknown): Failure {
 		if (error instanceof Failure) return error;
@@ -105,9 +113,13 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 					progress.note(`bid ${event.score.toFixed(3)} from ${host} for ${counted(event.slotsOffered, 'slot')}`);
 				else progress.note(`no bid from ${host}: ${event.reason ?? 'no reason given'}`);
 				break;
+			case 'retender':
+				await unlessOver(api.retender({ tender: tender(event.slots, event.tenderId) }, { signal }));
+				break;
 			case 'awarded':
 				admissions.awarded(event);
 				progress.slot(event.slot, `awarded to ${host}`);
+				await deliver(event);
 				break;
 			case 'accepted':
 				progress.slot(event.slot, `starting on ${host}`);
@@ -136,6 +148,20 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 		}
 	}
 
+	/** To a machine of our mesh only, whatever the entry host says of it; without it the award goes to another. */
+	async function deliver(event: Extract<PlaceEvent, { type: 'awarded' }>): Promise<void> {
+		const { awardId, machineId, credential, slot } = event;
+		try {
+			const winner = openMachineCredential(credential, mesh, options.nowMs());
+			if (winner.machineId !== machineId)
+				throw new MeshError('unauthorized', `the certificate shown for machine ${machineId} is of another one`);
+			await unlessOver(api.deliver({ awardId, sealed: sealBundle(bundle.bundle, awardId, winner) }, { signal }));
+		} catch (error) {
+			if (!isForged(error)) throw error;
+			progress.slot(slot, `not given to ${options.hostName(machineId)}: ${error.message}`, 'bad');
+		}
+	}
+
 	async function admit(event: Extract<PlaceEvent, { type: 'csr' }>): Promise<void> {
 		try {
 			const request = admissions.answer(event, options.nowMs());
@@ -148,6 +174,13 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 			progress.slot(event.slot, `not admitted: ${error.message}`, 'bad');
 		}
 	}
+}
+
+/** An answer that comes too late is none. */
+async function unlessOver(answer: Promise<unknown>): Promise<void> {
+	await answer.catch((error: unknown) => {
+		if (!isMeshError(error, 'not_found')) throw error;
+	});
 }
 
 type Starved = Extract<PlaceEvent, { type: 'starved' }>;

@@ -4,7 +4,7 @@ import type { PodStatus } from '@beemesh/hostd/api';
 import type { KeyPair } from '@beemesh/sdk/identity';
 import type { Charter } from '@beemesh/sdk/wire';
 import { EXIT, Failure } from '../cli/exit.ts';
-import type { HostCaller } from '../host/client.ts';
+import type { HostClient } from '../host/client.ts';
 import { readMesh, type WorkloadState } from '../host/inventory.ts';
 import { counted } from '../output/human.ts';
 import type { WorkloadProgress } from '../output/progress.ts';
@@ -13,7 +13,7 @@ import type { WorkloadProgress } from '../output/progress.ts';
 const LOOK_EVERY_MS = 150;
 
 export interface WaitOptions {
-	readonly api: HostCaller;
+	readonly client: HostClient;
 	readonly owner: KeyPair;
 	readonly charter: Charter;
 	readonly progress: WorkloadProgress;
@@ -63,10 +63,10 @@ async function look(
 	options: WaitOptions,
 	missing: (state: WorkloadState | undefined, isWhole: boolean) => string | undefined,
 ): Promise<void> {
-	const { api, owner, charter, signal } = options;
+	const { client, owner, charter, signal } = options;
 	for (;;) {
 		signal.throwIfAborted();
-		const { workloads, hostsSilent } = await readMesh(api, owner, options.nowMs(), signal);
+		const { workloads, hostsSilent } = await readMesh(client, owner, signal);
 		const left = missing(
 			workloads.find((workload) => workload.charter.wid === charter.wid),
 			hostsSilent.length === 0,

@@ -1,5 +1,4 @@
 /** What a verb is: its words for `--help`, its options, and what it does. */
-import type { OpenedMesh } from '@beemesh/sdk/identity';
 import type { HostClient } from '../host/client.ts';
 import type { Terminal } from '../output/terminal.ts';
 import type { Owner } from '../owner/owner.ts';
@@ -49,10 +48,11 @@ export interface Cli {
 	readonly socket: string;
 	readonly passphrases: Passphrases;
 	nowMs(): number;
-	/** Throws `unavailable` that says how to start a host. */
-	connect(): Promise<HostClient>;
+	/**
+	 * The entry host, in the owner's name, or for what is no owner's affair as nobody in particular. Throws `unavailable`
+	 * that says how to start a host, and `unauthorized` for one that is not of the mesh known here.
+	 */
+	connect(as?: 'owner' | 'anybody'): Promise<HostClient>;
 	/** Throws when there is no key, when others can read it, or without its passphrase. */
 	owner(): Promise<Owner>;
-	/** The mesh of the entry host. Throws `unauthorized` when it is not the one known here. */
-	mesh(): Promise<OpenedMesh>;
 }

@@ -1,5 +1,4 @@
 /** One invocation of beectl, from arguments to exit code. Knows no process: what it needs is handed in. */
-import type { OpenedMesh } from '@beemesh/sdk/identity';
 import { apply } from '../commands/apply.ts';
 import { remove, scale } from '../commands/change.ts';
 import { describe } from '../commands/describe.ts';
@@ -12,7 +11,7 @@ import { version } from '../commands/version.ts';
 import { connectHost, type HostClient } from '../host/client.ts';
 import { paint, type Terminal } from '../output/terminal.ts';
 import { readOwnerKey } from '../owner/key-file.ts';
-import type { Owner } from '../owner/owner.ts';
+import { createOwner, type Owner } from '../owner/owner.ts';
 import { type Prompt, passphrasesFrom } from '../secrets/passphrase.ts';
 import { trustedMesh } from '../trust/known-mesh.ts';
 import { VERSION } from '../version.ts';
@@ -53,7 +52,7 @@ export interface System {
 export async function run(system: System): Promise<ExitCode> {
 	const { out, err, signal } = system;
 	let hint = '';
-	let client: Promise<HostClient> | undefined;
+	const clients = new Map<string, Promise<HostClient>>();
 	try {
 		const { leading, name, rest } = split(system.args);
 		if (leading.includes('--version')) return print(out, `beectl ${VERSION}\n`);
@@ -77,15 +76,25 @@ export async function run(system: System): Promise<ExitCode> {
 		const { socket, files, passphraseFile } = locate(input, system.env);
 		const passphrases = passphrasesFrom(passphraseFile, system.prompt);
 		let owner: Promise<Owner> | undefined;
-		let mesh: Promise<OpenedMesh> | undefined;
 		const cli: Cli = {
 			...system,
 			socket,
 			files,
 			passphrases,
-			connect: () => (client ??= connectHost(socket, signal)),
+			connect(as = 'owner') {
+				const known = clients.get(as);
+				if (known !== undefined) return known;
+				const client = (as === 'owner' ? cli.owner() : Promise.resolve(createOwner(cli.nowMs()))).then((whose) =>
+					connectHost({
+						...{ socket, signal, owner: whose },
+						nowMs: () => cli.nowMs(),
+						trust: (genesis) => trustedMesh(cli, genesis),
+					}),
+				);
+				clients.set(as, client);
+				return client;
+			},
 			owner: () => (owner ??= readOwnerKey(files.owner, passphrases)),
-			mesh: () => (mesh ??= trustedMesh(cli)),
 		};
 		await command.run(input, cli);
 		return EXIT.ok;
@@ -104,7 +113,7 @@ export async function run(system: System): Promise<ExitCode> {
 			err.write(`${(error as Error).stack}\n`);
 		return code;
 	} finally {
-		await client?.then((open) => open.close()).catch(() => {});
+		for (const client of clients.values()) await client.then((open) => open.close()).catch(() => {});
 	}
 }
 

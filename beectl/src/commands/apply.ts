@@ -5,7 +5,7 @@ import { bundleFor, charterFor, widOf } from '../apply/records.ts';
 import { type WaitOptions, waitReady } from '../apply/wait.ts';
 import type { Cli, Command } from '../cli/command.ts';
 import { EXIT, Failure } from '../cli/exit.ts';
-import { hostNames, type MeshState, readMesh } from '../host/inventory.ts';
+import { giveCharter, hostNames, type MeshState, readMesh } from '../host/inventory.ts';
 import type { LoadedWorkload } from '../manifests/index.ts';
 import { counted } from '../output/human.ts';
 import { Progress } from '../output/progress.ts';
@@ -65,11 +65,12 @@ interface ApplyOptions {
 async function applyAll(workloads: readonly LoadedWorkload[], cli: Cli, options: ApplyOptions): Promise<void> {
 	const owner = await cli.owner();
 	const { signer } = owner;
-	const { api } = await cli.connect();
+	const client = await cli.connect();
+	const { api } = client;
 	const untilMs = cli.nowMs() + (options.limitMs ?? Number.POSITIVE_INFINITY);
 	const signal =
 		options.limitMs === undefined ? cli.signal : AbortSignal.any([cli.signal, AbortSignal.timeout(options.limitMs)]);
-	const state = await readMesh(api, signer, cli.nowMs(), cli.signal);
+	const state = await readMesh(client, signer, cli.signal);
 	const { hosts } = await api.hosts({}, { signal: cli.signal });
 	const hostName = await hostNames(api, cli.signal);
 	const progress = new Progress(cli.err);
@@ -102,15 +103,14 @@ async function applyAll(workloads: readonly LoadedWorkload[], cli: Cli, options:
 		const wanted = wantedOf(manifest, replicas, current);
 		const plan = planOf(wanted, current, cli.nowMs());
 		const shown = progress.workload(`${manifest.kind.toLowerCase()}/${manifest.metadata.name}`);
-		const common = { api, owner: signer, progress: shown, nowMs: cli.nowMs };
+		const common = { client, owner: signer, progress: shown, nowMs: cli.nowMs };
 		let charter = current?.charter ?? charterFor(signer, wanted, 0, cli.nowMs());
 		let told = 'unchanged';
 		if (plan.action === 'place') {
-			const mesh = await cli.mesh();
 			const bundle = bundleFor(owner, wanted, plan.era, cli.nowMs());
 			charter = bundle.charter.body;
 			const { keepTrying } = options;
-			const placing = { ...common, bundle, mesh, gen: plan.gen, keepTrying, hostName, signal };
+			const placing = { ...common, bundle, gen: plan.gen, keepTrying, hostName, signal };
 			if (options.wait) await placeUntilReady(placing, { ...common, charter, untilMs, signal: cli.signal });
 			else throwProblem(await placeWorkload(placing));
 			told = plan.isNew ? 'created' : 'placed again';
@@ -118,7 +118,7 @@ async function applyAll(workloads: readonly LoadedWorkload[], cli: Cli, options:
 			charter = charterFor(signer, wanted, plan.era, cli.nowMs(), current?.charter);
 			const envelope = signRecord('charter', charter, signer);
 			const change = plan.isNewManifest ? { charter: envelope, manifest: wanted.manifestBytes } : { charter: envelope };
-			const { hostsReached } = await api.charter(change, { signal });
+			const { hostsReached } = await giveCharter(client, current?.hosts ?? [], change, signal);
 			shown.note(`charter of era ${plan.era} given to ${counted(hostsReached, 'host')}`);
 			told = 'configured';
 		}

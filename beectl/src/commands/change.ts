@@ -1,13 +1,13 @@
 /** `scale` and `delete`: a newer charter of a workload that is there. */
-import { type KeyPair, signRecord } from '@beemesh/sdk/identity';
+import { type KeyPair, signRecord, signWorkloadEnd } from '@beemesh/sdk/identity';
 import { type Charter, SLOTS_MAX } from '@beemesh/sdk/wire';
 import { nextEra } from '../apply/plan.ts';
 import { charterAfter } from '../apply/records.ts';
 import { type WaitOptions, waitGone, waitReady } from '../apply/wait.ts';
 import type { Cli, Command } from '../cli/command.ts';
 import { usageError } from '../cli/input.ts';
-import type { HostCaller } from '../host/client.ts';
-import { readMesh, type WorkloadState } from '../host/inventory.ts';
+import type { HostClient } from '../host/client.ts';
+import { giveCharter, readMesh, type WorkloadState } from '../host/inventory.ts';
 import { Progress } from '../output/progress.ts';
 import { FILES, manifestsOf, NAMESPACE, WAIT, waitMs } from './options.ts';
 import { referencesOf, titleOf, type WorkloadKindWord, workloadNamed } from './resources.ts';
@@ -99,8 +99,8 @@ function targetsOf(words: readonly string[]): readonly Target[] {
 
 async function changeAll(cli: Cli, targets: readonly Target[], namespace: string, change: Change): Promise<void> {
 	const { signer: owner } = await cli.owner();
-	const { api } = await cli.connect();
-	const state = await readMesh(api, owner, cli.nowMs(), cli.signal);
+	const client = await cli.connect();
+	const state = await readMesh(client, owner, cli.signal);
 	const found = targets.flatMap((target) => {
 		try {
 			return [workloadNamed(state, target.kind, target.namespace ?? namespace, target.name)];
@@ -114,11 +114,11 @@ async function changeAll(cli: Cli, targets: readonly Target[], namespace: string
 		found,
 		async (workload) => {
 			const { kind, name } = workload.charter;
-			const charter = await changed(api, owner, workload, change, cli);
+			const charter = await changed(client, owner, workload, change, cli);
 			const shown = progress.workload(`${kind.toLowerCase()}/${name}`);
 			const untilMs = cli.nowMs() + (change.withinMs ?? 0);
 			if (change.withinMs !== undefined) {
-				await change.wait({ api, owner, charter, progress: shown, untilMs, nowMs: cli.nowMs, signal: cli.signal });
+				await change.wait({ client, owner, charter, progress: shown, untilMs, nowMs: cli.nowMs, signal: cli.signal });
 			}
 			progress.line(cli.out, `${titleOf(kind, name)} ${change.told}`);
 		},
@@ -127,7 +127,7 @@ async function changeAll(cli: Cli, targets: readonly Target[], namespace: string
 }
 
 async function changed(
-	api: HostCaller,
+	client: HostClient,
 	owner: KeyPair,
 	workload: WorkloadState,
 	change: Change,
@@ -136,6 +136,9 @@ async function changed(
 	const nowMs = cli.nowMs();
 	if (change.isDone(workload)) return workload.charter;
 	const charter = charterAfter(workload.charter, change.change, nextEra(workload.charter.era, nowMs), nowMs);
-	await api.charter({ charter: signRecord('charter', charter, owner) }, { signal: cli.signal });
+	const envelope = signRecord('charter', charter, owner);
+	await giveCharter(client, workload.hosts, { charter: envelope }, cli.signal);
+	// For hosts that are away; they pass it on, so it says no more than it must.
+	if (charter.deleted) await client.api.end({ end: signWorkloadEnd(charter, owner, nowMs) }, { signal: cli.signal });
 	return charter;
 }

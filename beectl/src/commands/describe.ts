@@ -28,9 +28,8 @@ export const describe: Command = {
 			if (name === undefined) throw usageError(`name the ${kind}`);
 			if (kind === 'host') texts.push(await hostText(name, cli));
 			else {
-				const { api } = await cli.connect();
 				const { signer } = await cli.owner();
-				const state = await readMesh(api, signer, cli.nowMs(), cli.signal);
+				const state = await readMesh(await cli.connect(), signer, cli.signal);
 				noteSilentHosts(cli.err, state.hostsSilent);
 				if (kind === 'pod') texts.push(podText(podNamed(state, name, namespace), cli.nowMs()));
 				else texts.push(workloadText(workloadNamed(state, kind, namespace, name), cli.nowMs()));
@@ -100,7 +99,7 @@ function workloadText(state: WorkloadState, nowMs: number): string {
 }
 
 async function hostText(name: string, cli: Cli): Promise<string> {
-	const { api } = await cli.connect();
+	const { api } = await cli.connect('anybody');
 	const { hosts } = await api.hosts({}, { signal: cli.signal });
 	const host = hosts.find((each: Presence) => each.name === name || each.machineId === name);
 	if (host === undefined) throw notFound('host', name);

@@ -115,7 +115,7 @@ function listing<T>(
 
 async function listingOf(kind: Kind, namespace: string | undefined, cli: Cli): Promise<Listing> {
 	if (kind === 'host') {
-		const { api } = await cli.connect();
+		const { api } = await cli.connect('anybody');
 		const { hosts } = await api.hosts({}, { signal: cli.signal });
 		const sorted = [...hosts].sort((a, b) => (a.name < b.name ? -1 : 1));
 		return listing<Presence>(
@@ -126,8 +126,7 @@ async function listingOf(kind: Kind, namespace: string | undefined, cli: Cli): P
 		);
 	}
 	const { signer: owner } = await cli.owner();
-	const { api } = await cli.connect();
-	const state = await readMesh(api, owner, cli.nowMs(), cli.signal);
+	const state = await readMesh(await cli.connect(), owner, cli.signal);
 	noteSilentHosts(cli.err, state.hostsSilent);
 	if (kind === 'pod') {
 		const pods = state.workloads

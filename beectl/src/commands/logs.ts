@@ -1,10 +1,9 @@
 import type { PodStatus } from '@beemesh/hostd/api';
-import type { KeyPair } from '@beemesh/sdk/identity';
 import type { Cli, Command } from '../cli/command.ts';
 import { EXIT, Failure } from '../cli/exit.ts';
 import { type Input, usageError } from '../cli/input.ts';
-import type { HostCaller } from '../host/client.ts';
-import { ownerRequest, readMesh } from '../host/inventory.ts';
+import type { HostClient } from '../host/client.ts';
+import { readMesh } from '../host/inventory.ts';
 import { NAMESPACE } from './options.ts';
 import { kindOf, notFound, workloadNamed } from './resources.ts';
 
@@ -27,24 +26,16 @@ export const logs: Command = {
 	async run(input, cli) {
 		const [word, ...rest] = input.positionals;
 		if (word === undefined || rest.length > 0) throw usageError('name one pod, deployment/NAME or statefulset/NAME');
-		const { signer: owner } = await cli.owner();
-		const { api } = await cli.connect();
-		const pods = await podsOf(word, input, cli, owner, api);
-		await Promise.all(
-			pods.map((pod) => printLogs(pod, pods.length > 1 ? `[${pod.name}] ` : '', input, cli, owner, api)),
-		);
+		const client = await cli.connect();
+		const pods = await podsOf(word, input, cli, client);
+		await Promise.all(pods.map((pod) => printLogs(pod, pods.length > 1 ? `[${pod.name}] ` : '', input, cli, client)));
 	},
 };
 
-async function podsOf(
-	word: string,
-	input: Input,
-	cli: Cli,
-	owner: KeyPair,
-	api: HostCaller,
-): Promise<readonly PodStatus[]> {
+async function podsOf(word: string, input: Input, cli: Cli, client: HostClient): Promise<readonly PodStatus[]> {
 	const namespace = input.text('namespace') ?? 'default';
-	const state = await readMesh(api, owner, cli.nowMs(), cli.signal);
+	const { signer } = await cli.owner();
+	const state = await readMesh(client, signer, cli.signal);
 	const [kindWord, name] = word.includes('/') ? (word.split('/', 2) as [string, string]) : ['pod', word];
 	const kind = kindOf(kindWord);
 	if (kind === 'host') throw usageError('hosts have no logs here; see what runs hostd, e.g. `journalctl -u hostd`');
@@ -65,15 +56,13 @@ async function printLogs(
 	prefix: string,
 	input: Input,
 	cli: Cli,
-	owner: KeyPair,
-	api: HostCaller,
+	client: HostClient,
 ): Promise<void> {
 	const container = input.text('container');
 	const tail = input.count('tail', 0);
-	const lines = api.logs(
+	const host = await client.host(pod.machineId, cli.signal);
+	const lines = host.logs(
 		{
-			request: ownerRequest(owner, 'logs', cli.nowMs(), pod.wid),
-			machineId: pod.machineId,
 			podId: pod.podId,
 			...(container === undefined ? {} : { container }),
 			...(tail === undefined ? {} : { tail }),

@@ -27,7 +27,7 @@ export const version: Command = {
 
 async function hostInfo(cli: Parameters<Command['run']>[1]) {
 	try {
-		const { api } = await cli.connect();
+		const { api } = await cli.connect('anybody');
 		return await api.info({}, { signal: cli.signal });
 	} catch (error) {
 		if (!isMeshError(error, 'unavailable')) throw error;

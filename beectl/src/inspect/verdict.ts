@@ -7,14 +7,15 @@ import {
 	openCsr,
 	openEnrolmentRequest,
 	openMesh,
+	openOwnerRoot,
 	openRecord,
 	openReplicaCert,
+	openWorkloadEnd,
 	ownerIdOf,
 	type PeekedRecord,
 	sameBytes,
 } from '@beemesh/sdk/identity';
 import type { OwnerId, RecordType } from '@beemesh/sdk/wire';
-import { openOwnerRoot } from '../owner/owner.ts';
 
 export interface Verdict {
 	readonly state: 'holds' | 'broken' | 'unchecked';
@@ -63,7 +64,7 @@ const CHECKS: { readonly [T in RecordType]: Check<T> } = {
 	genesis: (record) => byOwner(record, record.body.owner),
 	charter: (record) => byOwner(record, record.body.owner),
 	'tender-grant': (record) => byOwner(record, record.body.owner),
-	'owner-request': (record) => byOwner(record, record.body.owner),
+	'workload-end': ({ envelope, body }) => verdictOf(() => openWorkloadEnd(envelope, body.ts), 'the owner of the workload'),
 	tender: (record) =>
 		verdictOf(() => {
 			const grant = openRecord('tender-grant', record.body.grant);

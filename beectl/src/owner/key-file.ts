@@ -1,13 +1,13 @@
 /** The owner's keys on disk. Its public record is in the clear, so that nobody needs the passphrase to be shown it. */
 import { MeshError } from '@beemesh/sdk/errors';
-import { type OpenedRecord, sameBytes } from '@beemesh/sdk/identity';
+import { type OpenedRecord, openOwnerRoot, sameBytes } from '@beemesh/sdk/identity';
 import { decodeRecord, encodeRecord, exactBytesSchema, KEY_BYTES } from '@beemesh/sdk/wire';
 import * as v from 'valibot';
 import type { Passphrases } from '../secrets/passphrase.ts';
 import { createPrivateFile, type FileWords, readPrivateFile } from '../secrets/private-file.ts';
 import { newProtection } from '../secrets/protection.ts';
 import { parseSecretFile, type SecretFileType, secretFileText } from '../secrets/secret-file.ts';
-import { createOwner, type Owner, openOwnerRoot, ownerRootOf } from './owner.ts';
+import { createOwner, createOwnerKeys, type Owner } from './owner.ts';
 
 const WORDS: FileWords = {
 	what: 'the owner key',
@@ -37,9 +37,9 @@ const secretSchema = v.strictObject({
 
 /** Makes new keys. Never replaces any: what they own would be lost. `passphrase` undefined: none. */
 export async function createOwnerKey(file: string, passphrase: string | undefined, nowMs: number): Promise<Owner> {
-	const owner = createOwner();
-	const root = ownerRootOf(owner, nowMs);
-	const publicPart = { owner: openOwnerRoot(root).body.owner, root: Buffer.from(root).toString('base64url') };
+	const owner = createOwner(nowMs);
+	const { body, envelope } = owner.root;
+	const publicPart = { owner: body.owner, root: Buffer.from(envelope).toString('base64url') };
 	const secret = encodeRecord({ seed: owner.signer.seed, kemSeed: owner.kem.seed });
 	const text = secretFileText(OWNER_FILE, publicPart, secret, await newProtection(passphrase));
 	await createPrivateFile(file, text, WORDS);
@@ -57,10 +57,10 @@ export async function readOwnerKey(file: string, passphrases: Passphrases): Prom
 	const { secret } = await parsed.open(() => passphrases.forExisting(`the owner key ${file}`));
 	const seeds = v.safeParse(secretSchema, decodeRecord(secret));
 	if (!seeds.success) throw new MeshError('invalid_input', `${file} is an owner key, but a damaged one`);
-	const owner = createOwner(seeds.output.seed, seeds.output.kemSeed);
-	if (!sameBytes(owner.signer.publicKey, root.body.sigKey) || !sameBytes(owner.kem.publicKey, root.body.kemKey))
+	const keys = createOwnerKeys(seeds.output.seed, seeds.output.kemSeed);
+	if (!sameBytes(keys.signer.publicKey, root.body.sigKey) || !sameBytes(keys.kem.publicKey, root.body.kemKey))
 		throw new MeshError('unauthorized', `${file}: its secret keys do not belong to its public record`);
-	return owner;
+	return { ...keys, root };
 }
 
 async function readParsed(file: string) {

@@ -1,4 +1,4 @@
-/** An owner: the keys that its file holds, opened. */
+/** An owner: the keys that its file holds, opened, and what others know it by. */
 import { randomBytes } from 'node:crypto';
 import {
 	createKemKey,
@@ -7,13 +7,13 @@ import {
 	type KemKeyPair,
 	type KeyPair,
 	type OpenedRecord,
-	openRecord,
+	openOwnerRoot,
 	ownerIdOf,
 	signRecord,
 } from '@beemesh/sdk/identity';
 import { KEY_BYTES } from '@beemesh/sdk/wire';
 
-export interface Owner {
+export interface OwnerKeys {
 	readonly signer: KeyPair;
 	/** Opens what hosts and replicas seal for the owner. */
 	readonly kem: KemKeyPair;
@@ -21,22 +21,23 @@ export interface Owner {
 	readonly psk: Uint8Array;
 }
 
-/** A new owner, or the one of two seeds. */
-export function createOwner(
+export interface Owner extends OwnerKeys {
+	/** Its public record: the certificate in its sessions with hosts. */
+	readonly root: OpenedRecord<'owner-root'>;
+}
+
+/** New keys, or those of two seeds. */
+export function createOwnerKeys(
 	seed: Uint8Array = randomBytes(KEY_BYTES.seed),
 	kemSeed: Uint8Array = randomBytes(KEY_BYTES.kemSeed),
-): Owner {
+): OwnerKeys {
 	return { signer: createKeyPair(seed), kem: createKemKey(kemSeed), psk: hkdf(seed, 'owner-psk', 32) };
 }
 
-/** What others know an owner by. */
-export function ownerRootOf({ signer, kem }: Owner, nowMs: number): Uint8Array {
-	const { publicKey } = signer;
-	const body = { owner: ownerIdOf(publicKey), sigKey: publicKey, kemKey: kem.publicKey, createdMs: nowMs };
-	return signRecord('owner-root', body, signer);
-}
-
-/** Verifies an owner's public record: signed with the key that it names, under the ID of that key. */
-export function openOwnerRoot(envelope: Uint8Array): OpenedRecord<'owner-root'> {
-	return openRecord('owner-root', envelope, ({ owner, sigKey }) => (ownerIdOf(sigKey) === owner ? [sigKey] : []));
+/** A new owner. */
+export function createOwner(nowMs: number): Owner {
+	const keys = createOwnerKeys();
+	const { publicKey } = keys.signer;
+	const body = { owner: ownerIdOf(publicKey), sigKey: publicKey, kemKey: keys.kem.publicKey, createdMs: nowMs };
+	return { ...keys, root: openOwnerRoot(signRecord('owner-root', body, keys.signer)) };
 }

@@ -1,9 +1,8 @@
 import { chmod, readFile, stat } from 'node:fs/promises';
-import { createKeyPair, decodeArmor, hkdf, ownerIdOf } from '@beemesh/sdk/identity';
+import { createKeyPair, decodeArmor, hkdf, openOwnerRoot, ownerIdOf } from '@beemesh/sdk/identity';
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import { createOwnerKey, readOwnerKey } from '../owner/key-file.ts';
-import { openOwnerRoot } from '../owner/owner.ts';
 import { passphrasesFrom } from '../secrets/passphrase.ts';
 import { createHome, type Home } from './folder.ts';
 

@@ -1,9 +1,19 @@
 /**
- * The other side of the host's local API, small and scripted: one machine that takes what is placed on it. Keys,
- * records, signatures, socket and session are real; the scheduler and the pods are not.
+ * The other side of an owner's session, small and scripted: one machine that takes what is placed on it. Keys, records,
+ * signatures, socket and sessions are real; the scheduler and the pods are not.
  */
 import { once } from 'node:events';
-import { HostApi, type PodStatus } from '@beemesh/hostd/api';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+	HostApi,
+	hostOwnerIdentity,
+	OWNER_SESSION,
+	type OwnerPrincipal,
+	type PodStatus,
+	readAsk,
+	refusal,
+	writeAnswer,
+} from '@beemesh/hostd/api';
 import type { AdmitRequest, PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
 import {
@@ -15,34 +25,41 @@ import {
 	createUlid,
 	type KeyPair,
 	type NodeKeys,
+	type OpenedBundle,
 	type OpenedMesh,
 	type OpenedRecord,
 	openBundle,
 	openCsr,
 	openRecord,
+	openSealedBundle,
 	openTender,
+	openWorkloadEnd,
 	peekRecord,
 	requestAdmission,
 	signRecord,
 } from '@beemesh/sdk/identity';
-import { createServices, listenUnix, openSession } from '@beemesh/sdk/streams';
+import { type ByteStream, createServices, listenUnix, openSession, secureStream } from '@beemesh/sdk/streams';
 import {
 	type Charter,
 	type Csr,
 	decodeRecord,
 	type MachineId,
+	type OwnerId,
 	type Presence,
 	type ReplicaId,
 	type WorkloadId,
 } from '@beemesh/sdk/wire';
 
-const nothing = { hello: () => new Uint8Array(), admit: () => undefined };
+/** A client that has something to deliver does it in milliseconds. */
+const NO_DELIVERY_MS = 1_000;
 
 export interface ScriptedHost extends AsyncDisposable {
 	readonly socket: string;
 	readonly machineId: MachineId;
+	readonly root: KeyPair;
 	mesh: OpenedMesh;
-	/** What it shows of itself, and sends with its statements. */
+	/** What it shows for the winners of awards, and for the machines of replicas that want to join. */
+	winner: Uint8Array;
 	credential: Uint8Array;
 	/** Epochs it was given, and the keyrings that came with them. */
 	readonly epochs: OpenedRecord<'mesh-epoch'>[];
@@ -57,8 +74,15 @@ export interface ScriptedHost extends AsyncDisposable {
 	forge: <T extends Omit<Csr, 'replicaId' | 'sigKey' | 'kemKey' | 'peerProof'>>(csr: T) => T;
 	readonly admissions: AdmitRequest['answer'][];
 	readonly placements: PlaceRequest[];
+	/** What was sealed to it, one for each placement. */
+	readonly bundles: OpenedBundle[];
 	readonly charters: Charter[];
+	/** Workloads that were said to be over. */
+	readonly ended: WorkloadId[];
+	/** Who has called. */
+	readonly owners: Set<OwnerId>;
 	readonly workloads: Map<WorkloadId, { charter: Uint8Array; manifest: Uint8Array; pods: PodStatus[] }>;
+	/** Hosts that it lists and cannot reach. */
 	silent: MachineId[];
 }
 
@@ -72,21 +96,28 @@ export async function startScriptedHost(
 	const machine = createNodeKeys();
 	const machineId = machine.peer.peerId as MachineId;
 	const answers = new Map<string, (request: AdmitRequest) => void>();
-	const services = createServices<undefined>();
+	const deliveries = new Map<string, (sealed: Uint8Array) => void>();
+	const services = createServices<OwnerPrincipal>();
+	const shown = credentialOf(machine, mesh, root);
 	const host = {
 		socket,
 		machineId,
 		starveWith: '',
 		failFirst: 0,
 		podIsReady: true,
+		root,
 		mesh,
-		credential: credentialOf(machine, mesh, root),
+		winner: shown,
+		credential: shown,
 		epochs: [] as OpenedRecord<'mesh-epoch'>[],
 		keyrings: [] as unknown[],
 		forge: <T>(csr: T) => csr,
 		admissions: [] as AdmitRequest['answer'][],
 		placements: [] as PlaceRequest[],
+		bundles: [] as OpenedBundle[],
 		charters: [] as Charter[],
+		ended: [] as WorkloadId[],
+		owners: new Set<OwnerId>(),
 		workloads: new Map<WorkloadId, { charter: Uint8Array; manifest: Uint8Array; pods: PodStatus[] }>(),
 		silent: [] as MachineId[],
 		[Symbol.asyncDispose]: async () => listener.close(),
@@ -95,7 +126,6 @@ export async function startScriptedHost(
 	async function* place(request: PlaceRequest, signal: AbortSignal): AsyncGenerator<PlaceEvent> {
 		const nowMs = Date.now();
 		host.placements.push(request);
-		const bundle = openBundle(request.bundle, nowMs);
 		const { tender } = openTender(request.tender, nowMs);
 		const { tenderId, slots } = tender.body;
 		yield { type: 'tendered', tenderId, scope: 'root', hosts: 1 };
@@ -106,11 +136,25 @@ export async function startScriptedHost(
 			return;
 		}
 		yield { type: 'bid', machineId, score: 0.75, slotsOffered: slots.length };
+		let bundle: OpenedBundle | undefined;
 		const pods: PodStatus[] = [];
-		host.workloads.set(bundle.wid, { charter: request.bundle.charter, manifest: request.bundle.manifest, pods });
 		for (const at of slots) {
 			const awardId = createUlid(nowMs);
-			yield { type: 'awarded', ...at, machineId, awardId };
+			const delivered = new Promise<Uint8Array>((resolve) => deliveries.set(awardId, resolve));
+			yield { type: 'awarded', ...at, machineId, awardId, credential: host.winner };
+			const sealed = await Promise.race([delivered, delay(NO_DELIVERY_MS, undefined, { signal, ref: false })]);
+			if (sealed === undefined) {
+				yield { type: 'rejected', ...at, machineId, reason: 'nothing was delivered' };
+				yield { type: 'outcome', ...at, machineId, outcome: 'failed', reason: 'nothing was delivered' };
+				continue;
+			}
+			const opened = openBundle(openSealedBundle(sealed, awardId, machine.kem), nowMs);
+			if (bundle === undefined) {
+				host.bundles.push(opened);
+				const { charter, manifest } = opened.bundle;
+				host.workloads.set(opened.wid, { charter, manifest, pods });
+			}
+			bundle = opened;
 			yield { type: 'accepted', ...at, machineId };
 			const replica = createNodeKeys();
 			const csr = host.forge({
@@ -178,25 +222,26 @@ export async function startScriptedHost(
 			meshId: host.mesh.cid,
 			cryptography: 'native' as const,
 		}),
-		credential: () => ({ credential: host.credential, genesis: host.mesh.envelope }),
 		meshEpoch: ({ epoch, keyring }) => {
 			host.epochs.push(openRecord('mesh-epoch', epoch, [host.mesh.body.rootKey]));
 			if (keyring !== undefined) host.keyrings.push(decodeRecord(machine.kem.open('keyring', keyring)));
 			return { hostsReached: 1 };
 		},
-		hosts: () => ({ hosts: [presence(machineId, name)] }),
-		inventory: ({ request }) => {
-			const { body } = openRecord('owner-request', request);
+		hosts: () => ({
+			hosts: [presence(machineId, name), ...host.silent.map((id, i) => presence(id, `away-${i}`))],
+		}),
+		inventory: (_, { principal }) => {
+			host.owners.add(principal.owner);
 			const mine = [...host.workloads].filter(
-				([, { charter }]) => openRecord('charter', charter).body.owner === body.owner,
+				([, { charter }]) => openRecord('charter', charter).body.owner === principal.owner,
 			);
-			return { workloads: mine.map(([wid, view]) => ({ wid, ...view })), hostsAsked: 1, hostsSilent: host.silent };
+			return { workloads: mine.map(([wid, view]) => ({ wid, ...view })) };
 		},
 		charter: ({ charter, manifest }) => {
 			const { body } = openRecord('charter', charter);
 			host.charters.push(body);
 			const view = host.workloads.get(body.wid);
-			if (view === undefined) return { hostsReached: 1, pods: 0 };
+			if (view === undefined) return { pods: 0 };
 			view.charter = charter;
 			if (manifest !== undefined) view.manifest = manifest;
 			const gen = Math.max(1, ...view.pods.map((pod) => pod.gen));
@@ -204,25 +249,50 @@ export async function startScriptedHost(
 				podOf(body, { slot, gen }, view.pods[slot]?.replicaId ?? replicaIdOf(createNodeKeys())),
 			);
 			if (body.deleted) host.workloads.delete(body.wid);
-			return { hostsReached: 1, pods: view.pods.length };
+			return { pods: view.pods.length };
+		},
+		end: ({ end }) => {
+			host.ended.push(openWorkloadEnd(end, Date.now()).body.wid);
+			return { hostsReached: 1 };
 		},
 		place: (request, { signal }) => place(request, signal),
+		retender: () => ({}),
+		deliver: ({ awardId, sealed }) => {
+			deliveries.get(awardId)?.(sealed);
+			return {};
+		},
 		admit: (request) => {
 			const { answer } = request;
 			if (answer.admitted) peekRecord('replica-cert', answer.cert);
 			answers.get(request.awardId)?.(request);
 			return {};
 		},
-		logs: async function* ({ request, podId }) {
-			if (openRecord('owner-request', request).body.verb !== 'logs')
-				throw new MeshError('unauthorized', 'not a request for logs');
+		logs: async function* ({ podId }) {
 			yield { stream: 'stdout' as const, timeMs: 0, line: `${podId} started` };
 			yield { stream: 'stderr' as const, timeMs: 1_000, line: 'careful' };
 		},
 	});
-	const listener = await listenUnix(socket, (stream) => {
-		openSession(stream, { remote: 'local', initiator: false, services, exchange: nothing }).catch(() => {});
-	});
+	async function serve(raw: ByteStream): Promise<void> {
+		const { ask, stream } = await readAsk(raw);
+		const { target = machineId } = ask;
+		if (target !== machineId) {
+			writeAnswer(stream, refusal(new MeshError('unavailable', `host ${target} cannot be reached from host ${name}`)));
+			return stream.close();
+		}
+		writeAnswer(stream, { ok: true, machineId, genesis: host.mesh.envelope });
+		const { cert } = decodeRecord(shown) as { cert: Uint8Array };
+		const { cid } = peekRecord('machine-cert', cert);
+		const member = { meshId: host.mesh.cid, credential: shown, self: { cid }, keys: machine };
+		const secured = await secureStream(stream, {
+			role: 'responder',
+			identity: hostOwnerIdentity(member),
+			protocol: OWNER_SESSION,
+			self: machineId,
+		});
+		const exchange = { hello: () => new Uint8Array(), admit: () => secured.principal };
+		await openSession(secured, { remote: 'local', initiator: false, services, exchange });
+	}
+	const listener = await listenUnix(socket, (stream) => void serve(stream).catch(() => undefined));
 	return host;
 }
 

@@ -114,32 +114,59 @@ describe('the mesh that beectl talks to', () => {
 		expect((await home.beectl('mesh trust')).out).to.equal('');
 	});
 
-	it('vouches for the machines whose replicas are admitted', async () => {
-		await apply('a');
-		const root = createKeyPair();
+	describe('vouches for machines', () => {
+		const strangers = createKeyPair();
 		const stray = createNodeKeys();
-		const certified = {
-			machineId: stray.peer.peerId as MachineId,
-			sigKey: stray.signer.publicKey,
-			kemKey: stray.kem.publicKey,
-		};
-		const mesh = createMesh('test', root, Date.now());
-		const { credential } = host;
-		// Shown at first contact as before; sent with the replica's request, it is of another mesh.
-		let asked = 0;
-		Object.defineProperty(host, 'credential', {
-			get: () =>
-				asked++ === 0
-					? credential
-					: certifyMachine({ mesh: mesh.cid, ...certified, caps: [], labels: {}, serial: 1, nbf: Date.now() }, root),
+		const keys = { sigKey: stray.signer.publicKey, kemKey: stray.kem.publicKey };
+		const elsewhere = createMesh('test', strangers, Date.now());
+		const terms = { mesh: elsewhere.cid, ...keys, caps: [], labels: {}, serial: 1, nbf: Date.now() };
+		const foreign = certifyMachine({ ...terms, machineId: stray.peer.peerId as MachineId }, strangers);
+
+		it('whose replicas are admitted', async () => {
+			host.credential = foreign;
+			const refusal = 'slot 0 not admitted: the machine certificate is of another mesh';
+			const { code, err } = await home.beectl('apply -f -', { stdin: WEB, interruptAt: refusal });
+			expect(err).to.contain(refusal);
+			expect(code).to.equal(130);
+			expect(host.admissions).to.deep.equal([]);
+			expect(await readFile(home.at('.config/beemesh/known-mesh'), 'utf8')).to.contain('BEEMESH INVITE');
 		});
-		const before = host.admissions.length;
-		const refusal = 'slot 0 not admitted: the machine certificate is of another mesh';
-		const stdin = WEB.replace('name: web', 'name: b');
-		const { code, err } = await home.beectl('apply -f -', { stdin, interruptAt: refusal });
-		expect(err).to.contain(refusal);
-		expect(code).to.equal(130);
-		expect(host.admissions).to.have.length(before);
-		expect(await readFile(home.at('.config/beemesh/known-mesh'), 'utf8')).to.contain('BEEMESH INVITE');
+
+		it('that are given what they are to run: nothing is sealed to any other', async () => {
+			host.winner = foreign;
+			const { code, err } = await apply('a');
+			expect(code).to.equal(1);
+			expect(err).to.contain('slot 0 not given to bee-1: the machine certificate is of another mesh');
+			expect(host.bundles).to.deep.equal([]);
+		});
+
+		it('that win: another one of the mesh is not the winner', async () => {
+			host.winner = (await startScriptedHost(home.at('other.sock'), 'bee-2', host.root, host.mesh)).credential;
+			const { err } = await apply('a');
+			expect(err).to.match(/slot 0 not given to bee-1: the certificate shown for machine .* is of another one/);
+			expect(host.bundles).to.deep.equal([]);
+		});
+	});
+
+	it('is proved before a word is said of what is wanted, also by whoever answers for another host', async () => {
+		const first = await apply('a');
+		expect(first.code, first.err).to.equal(0);
+		const owner = [...host.owners][0];
+		await host[Symbol.asyncDispose]();
+		// Our genesis, and a certificate of nobody we know.
+		host = await startScriptedHost(home.at('no.sock'), 'bee-1', createKeyPair(), host.mesh);
+		const { code, err } = await home.beectl('get pods');
+		expect(code).to.equal(1);
+		expect(err).to.match(/^error: BMS\/1: /);
+		expect(owner).to.be.a('string');
+		expect([...host.owners]).to.deep.equal([]);
+	});
+
+	it('hears from nobody in particular what is no owner’s affair', async () => {
+		expect((await home.beectl('get hosts')).code).to.equal(0);
+		expect((await home.beectl('version')).out).to.contain('hostd  0.1.0 (bee-1');
+		expect([...host.owners]).to.deep.equal([]);
+		const keyless = home.at('nowhere.key');
+		expect((await home.beectl('get hosts', { env: { BEEMESH_OWNER: keyless } })).code).to.equal(0);
 	});
 });

@@ -4,30 +4,43 @@
  */
 import { readFile, rm } from 'node:fs/promises';
 import { MeshError } from '@beemesh/sdk/errors';
-import { decodeInvite, encodeInvite, type OpenedMesh, openMachineCredential, openMesh } from '@beemesh/sdk/identity';
-import type { Cli } from '../cli/command.ts';
+import { decodeInvite, encodeInvite, type OpenedMesh, openMesh } from '@beemesh/sdk/identity';
+import type { MachineId } from '@beemesh/sdk/wire';
+import type { Cli, Files } from '../cli/command.ts';
 import { readMeshFileIfAny } from '../mesh/mesh-file.ts';
 import { type FileWords, readPrivateFile, replacePrivateFile } from '../secrets/private-file.ts';
 
 const WORDS: FileWords = { what: 'the known mesh', option: '--owner', missing: 'it is made at first contact' };
 
-/** The mesh of the entry host, once it is known to be ours. Throws `unauthorized` for another one. */
-export async function trustedMesh(cli: Cli): Promise<OpenedMesh> {
-	const { api } = await cli.connect();
-	const known = await knownMeshes(cli);
-	const answer = await api.credential({}, { signal: cli.signal });
-	const met = openMesh(answer.genesis);
-	// Proves that the host is of the mesh that it shows, before anything of it is remembered.
-	openMachineCredential(answer.credential, met, cli.nowMs());
-	if (known.length === 0) {
-		await rememberMesh(cli.files.knownMesh, met);
-		cli.err.write(
-			`note: first contact with the mesh "${met.body.name}" (${met.cid}); from now on no other is accepted, see \`beectl mesh trust --help\`\n`,
-		);
-		return met;
-	}
-	if (!known.some(({ mesh }) => mesh.cid === met.cid)) throw otherMesh(cli, met, known);
-	return met;
+/** A mesh that is ours. */
+export interface MeshTrust {
+	readonly mesh: OpenedMesh;
+	/** Machines of it that are known here to be out. */
+	readonly revoked: readonly MachineId[];
+	/** To be called when a host has proved to be of it. */
+	met(): Promise<void>;
+}
+
+/** Whether a mesh that a host shows is ours: known, or the first one that is met. Throws `unauthorized` for another one. */
+export async function trustedMesh(
+	cli: Pick<Cli, 'files' | 'socket' | 'err'>,
+	genesis: Uint8Array,
+): Promise<MeshTrust> {
+	const known = await knownMeshes(cli.files);
+	const shown = openMesh(genesis);
+	const ours = known.find(({ mesh }) => mesh.cid === shown.cid);
+	if (ours !== undefined) return { mesh: ours.mesh, revoked: ours.revoked, met: async () => undefined };
+	if (known.length > 0) throw otherMesh(cli, shown, known);
+	return {
+		mesh: shown,
+		revoked: [],
+		async met() {
+			await rememberMesh(cli.files.knownMesh, shown);
+			cli.err.write(
+				`note: first contact with the mesh "${shown.body.name}" (${shown.cid}); from now on no other is accepted, see \`beectl mesh trust --help\`\n`,
+			);
+		},
+	};
 }
 
 export async function rememberMesh(file: string, mesh: OpenedMesh): Promise<void> {
@@ -58,17 +71,18 @@ export async function readGenesis(file: string): Promise<OpenedMesh> {
 
 interface KnownMesh {
 	readonly mesh: OpenedMesh;
+	readonly revoked: readonly MachineId[];
 	readonly from: string;
 }
 
 /** A mesh that was named is the only one; else the one made here and the one met before. */
-async function knownMeshes({ files }: Cli): Promise<readonly KnownMesh[]> {
-	if (files.genesis !== undefined) return [{ mesh: await readGenesis(files.genesis), from: files.genesis }];
+async function knownMeshes(files: Files): Promise<readonly KnownMesh[]> {
+	if (files.genesis !== undefined) return [{ mesh: await readGenesis(files.genesis), revoked: [], from: files.genesis }];
 	const made = await readMeshFileIfAny(files.mesh);
 	const met = await readKnownMesh(files.knownMesh);
 	return [
-		...(made === undefined ? [] : [{ mesh: made.mesh, from: files.mesh }]),
-		...(met === undefined ? [] : [{ mesh: met, from: files.knownMesh }]),
+		...(made === undefined ? [] : [{ mesh: made.mesh, revoked: made.epoch.body.revoked, from: files.mesh }]),
+		...(met === undefined ? [] : [{ mesh: met, revoked: [], from: files.knownMesh }]),
 	];
 }
 
@@ -92,7 +106,7 @@ export async function readKnownMesh(file: string): Promise<OpenedMesh | undefine
 	}
 }
 
-function otherMesh({ socket, files }: Cli, met: OpenedMesh, known: readonly KnownMesh[]): MeshError {
+function otherMesh({ socket, files }: Pick<Cli, 'files' | 'socket'>, met: OpenedMesh, known: readonly KnownMesh[]): MeshError {
 	const lines = [
 		`the host at ${socket} is of another mesh than the one known here; nothing was sent to it`,
 		`  it shows   "${met.body.name}" (${met.cid})`,

@@ -1,4 +1,7 @@
-/** The host's local API, over its 0600 unix socket. `beectl` is its client; every answer about pods needs the owner's signature. */
+/**
+ * What an owner asks of a host, in a session with that very host (`owner-session.ts`): whoever carries the bytes cannot
+ * read them. The session proves the owner; each host answers for itself alone.
+ */
 import { contract, placementMethods, rpc } from '@beemesh/sdk/api';
 import {
 	awardSchema,
@@ -90,14 +93,6 @@ export const workloadViewSchema = v.strictObject({
 });
 export type WorkloadView = v.InferOutput<typeof workloadViewSchema>;
 
-export const inventorySchema = v.strictObject({
-	workloads: v.array(workloadViewSchema),
-	hostsAsked: v.number(),
-	/** Hosts that did not answer in time: the list may be missing their pods. */
-	hostsSilent: v.array(machineIdSchema),
-});
-export type Inventory = v.InferOutput<typeof inventorySchema>;
-
 export const logLineSchema = v.strictObject({
 	stream: v.picklist(['stdout', 'stderr']),
 	timeMs: v.number(),
@@ -106,12 +101,6 @@ export const logLineSchema = v.strictObject({
 
 export const HostApi = contract('beemesh.host', '1.0.0', {
 	...placementMethods,
-	/** This host's certificate, and the genesis of the mesh that it is checked under. */
-	credential: rpc({
-		input: nothing,
-		output: v.strictObject({ credential: envelopeSchema, genesis: envelopeSchema }),
-		idempotent: true,
-	}),
 	/**
 	 * A newer epoch of the mesh, signed with its root key; `keyring`: the secrets that it names, sealed to this host
 	 * (`sealTo(kemKey, 'keyring', …)`). The hosts tell each other.
@@ -124,22 +113,30 @@ export const HostApi = contract('beemesh.host', '1.0.0', {
 	info: rpc({ input: nothing, output: hostInfoSchema, idempotent: true }),
 	/** Hosts whose presence is alive. */
 	hosts: rpc({ input: nothing, output: v.strictObject({ hosts: v.array(presenceSchema) }), idempotent: true }),
-	/** Workloads and pods of the owner who signed `request` (an OwnerRequest envelope, verb `list`). */
-	inventory: rpc({ input: v.strictObject({ request: envelopeSchema }), output: inventorySchema, idempotent: true }),
+	/** The caller's workloads that have pods on this host. */
+	inventory: rpc({
+		input: nothing,
+		output: v.strictObject({ workloads: v.array(workloadViewSchema) }),
+		idempotent: true,
+	}),
 	/**
-	 * Delivers a newer charter (scale, update, delete) to every host that runs the workload; `manifest` when it changed.
-	 * Hosts verify the owner's signature and the era themselves.
+	 * A newer charter (scale, update, delete) of a workload that runs here; `manifest` when it changed. Answers how many of
+	 * its pods there are.
 	 */
 	charter: rpc({
 		input: v.strictObject({ charter: envelopeSchema, manifest: v.optional(bytesSchema(LIMITS.manifestBytesMax)) }),
-		output: v.strictObject({ hostsReached: v.number(), pods: v.number() }),
+		output: v.strictObject({ pods: v.number() }),
 		idempotent: true,
 	}),
-	/** Log lines of one pod, wherever it runs. `request`: OwnerRequest with verb `logs` and the workload's id. */
+	/** That a workload is over (a `workload-end` record). The hosts tell each other, also those that are away now. */
+	end: rpc({
+		input: v.strictObject({ end: envelopeSchema }),
+		output: v.strictObject({ hostsReached: v.number() }),
+		idempotent: true,
+	}),
+	/** Log lines of one of the caller's pods on this host. */
 	logs: rpc.stream({
 		input: v.strictObject({
-			request: envelopeSchema,
-			machineId: machineIdSchema,
 			podId: v.string(),
 			container: v.optional(v.string()),
 			follow: v.boolean(),

@@ -3,7 +3,7 @@
  * award, a bid, a CSR) is signed besides.
  */
 import { contract, memberHintSchema, rpc } from '@beemesh/sdk/api';
-import { bidSchema, bundleSchema, envelopeSchema, ulidSchema } from '@beemesh/sdk/wire';
+import { bidSchema, bytesSchema, envelopeSchema, SEALED_BUNDLE_BYTES_MAX, ulidSchema } from '@beemesh/sdk/wire';
 import * as v from 'valibot';
 
 const nothing = v.strictObject({});
@@ -30,9 +30,12 @@ export const MachineApi = contract('beemesh.machine', '1.0.0', {
 		output: v.strictObject({ wanted: v.boolean() }),
 		idempotent: true,
 	}),
-	/** To the winner, with everything it needs to run the replica. The same award again gets the same answer. */
+	/**
+	 * To the winner, with everything it needs to run the replica, sealed to it by whoever asked for the placement. The same
+	 * award again gets the same answer.
+	 */
 	award: rpc({
-		input: v.strictObject({ award: envelopeSchema, bundle: bundleSchema }),
+		input: v.strictObject({ award: envelopeSchema, sealed: bytesSchema(SEALED_BUNDLE_BYTES_MAX) }),
 		output: v.variant('accepted', [
 			v.strictObject({ accepted: v.literal(true) }),
 			v.strictObject({ accepted: v.literal(false), reason }),

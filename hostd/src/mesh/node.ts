@@ -58,6 +58,8 @@ export interface MeshNode extends AsyncDisposable {
 	readonly machineId: MachineId;
 	readonly membership: Membership;
 	readonly rpc: RpcNode<MachinePrincipal>;
+	/** For streams that are no calls. */
+	readonly transport: Pick<Transport, 'dial' | 'handle'>;
 	/** Multiaddrs with `/p2p/`, at which others reach this host. */
 	addresses(): readonly string[];
 	/** This host as the others see it. */
@@ -105,6 +107,7 @@ class Node implements MeshNode {
 	readonly machineId: MachineId;
 	readonly membership: Membership;
 	readonly rpc: RpcNode<MachinePrincipal>;
+	readonly transport: Pick<Transport, 'dial' | 'handle'>;
 	readonly #options: MeshNodeOptions;
 	readonly #gossip: Gossip;
 	readonly #gossiped: Intake<ReturnType<typeof peekIntroduction>, Said>;
@@ -127,6 +130,7 @@ class Node implements MeshNode {
 		this.#options = options;
 		this.machineId = transport.peerId as MachineId;
 		this.membership = membership;
+		this.transport = transport;
 		this.#gossip = sealedGossip(options.gossip, membership);
 		const isNews = (machineId: MachineId, seq: number): boolean =>
 			machineId !== this.machineId && this.#table.isNews(machineId, seq);

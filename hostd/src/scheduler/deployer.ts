@@ -1,8 +1,8 @@
 /** This host's side: performs what the bidder core decides, for tenders of others and its own. */
 import { MeshError } from '@beemesh/sdk/errors';
-import { type OpenedBundle, openBundle } from '@beemesh/sdk/identity';
+import { type OpenedBundle, openBundle, openSealedBundle } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
-import type { Award, Bid, Bundle, MachineId, Tender } from '@beemesh/sdk/wire';
+import type { Award, Bid, MachineId, Tender } from '@beemesh/sdk/wire';
 import { type Alarm, type Clock, createAlarm, type MeshNode } from '../mesh/index.ts';
 import { callerOf, insist } from './calls.ts';
 import { type Bidder, type BidderConfig, type BidderEffect, type BidderEvent, createBidder } from './core/bidder.ts';
@@ -60,15 +60,18 @@ export class Deployer {
 		this.step({ type: 'tender', tender, answerAlways: this.#options.mesh.hosts().length <= SMALL_MESH_HOSTS_MAX });
 	}
 
-	/** Verifies award and bundle as a whole, then lets the core decide. Throws when the award is nobody's to make. */
-	award(envelope: Uint8Array, bundle: Bundle, from: MachineId): AwardAnswer {
+	/**
+	 * Verifies award and bundle as a whole, then lets the core decide. Throws when the award is nobody's to make, or what is
+	 * sealed is not for this host and this award.
+	 */
+	award(envelope: Uint8Array, sealed: Uint8Array, from: MachineId): AwardAnswer {
 		const { mesh, clock } = this.#options;
 		const nowMs = clock.nowMs();
 		const { body: award } = mesh.membership.trust.openAward(envelope, nowMs);
 		if (award.requester !== from)
 			throw new MeshError('unauthorized', 'the award comes from another host than the one that signed it');
 		if (award.machineId !== mesh.machineId) throw new MeshError('unauthorized', 'the award is for another host');
-		const opened = openBundle(bundle, nowMs);
+		const opened = openBundle(openSealedBundle(sealed, award.awardId, mesh.membership.keys.kem), nowMs);
 		if (opened.wid !== award.wid || opened.charter.body.manifestCid !== award.manifestCid) {
 			throw new MeshError('unauthorized', 'the bundle is not that of the awarded workload and manifest');
 		}

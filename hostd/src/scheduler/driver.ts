@@ -2,18 +2,17 @@
  * The scheduler of one host: places for those who ask it (`place`), and bids for what others place. It keeps nothing
  * on disk; what it forgets in a crash, time-outs on the other hosts clean up.
  */
-import type { Admission, AdmitRequest, PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
+import type { Admission, AdmitRequest, DeliverRequest, PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
 import {
 	createUlid,
 	type OpenedBundle,
 	openAdmission,
-	openBundle,
 	openRecord,
 	peekRecord,
 } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
-import type { Bid, MachineId } from '@beemesh/sdk/wire';
+import type { Bid, MachineId, OwnerId, WorkloadId } from '@beemesh/sdk/wire';
 import { type Clock, MachineApi, type MeshNode, systemClock, type Verdict } from '../mesh/index.ts';
 import type { Accountant } from '../resources/index.ts';
 import { callerOf, insist } from './calls.ts';
@@ -24,7 +23,7 @@ import { ROOT_RING } from './core/rings.ts';
 import type { Entropy } from './core/types.ts';
 import { type Deploy, Deployer } from './deployer.ts';
 import { createTenderGate, type TenderGate } from './gate.ts';
-import { Placement, requireConsistent } from './placement.ts';
+import { Placement } from './placement.ts';
 
 export interface SchedulerOptions {
 	readonly mesh: MeshNode;
@@ -55,6 +54,12 @@ export interface Scheduler extends AsyncDisposable {
 	 * Throws `invalid_input`, `unauthorized` or `conflict` (a tender used before) before anything is asked of anybody.
 	 */
 	place(request: PlaceRequest, signal: AbortSignal): AsyncIterable<PlaceEvent>;
+	/** Answers a `retender` event. Throws like `place`, and `not_found` when nobody waits for it. */
+	retender(tender: Uint8Array): void;
+	/** Answers an `awarded` event. Throws `not_found` when nobody waits for it. */
+	deliver(request: DeliverRequest): void;
+	/** What an award of a placement here is for. */
+	awardedBy(awardId: string): { readonly wid: WorkloadId; readonly owner: OwnerId } | undefined;
 	/** Answers a `csr` event. The first answer stands. Throws `not_found` when nobody asks that. */
 	admit(request: AdmitRequest): Promise<void>;
 	/**
@@ -126,8 +131,8 @@ class SchedulerDriver implements Scheduler {
 				return {};
 			},
 			bid: (bid, { principal }) => ({ wanted: this.#onBid(bid, principal.machineId) }),
-			award: ({ award, bundle }, { principal }) => {
-				const { accepted, reason = 'no reason given' } = this.#deployer.award(award, bundle, principal.machineId);
+			award: ({ award, sealed }, { principal }) => {
+				const { accepted, reason = 'no reason given' } = this.#deployer.award(award, sealed, principal.machineId);
 				return accepted ? { accepted } : { accepted, reason: reason.slice(0, 500) };
 			},
 			cancel: ({ awardId, reason }, { principal }) => {
@@ -159,16 +164,11 @@ class SchedulerDriver implements Scheduler {
 	async *place(request: PlaceRequest, signal: AbortSignal): AsyncGenerator<PlaceEvent> {
 		const { mesh, logger, metrics, requester = {} } = this.#options;
 		if (this.#closing.signal.aborted) throw new MeshError('draining', 'this host is stopping: ask another one');
-		const nowMs = this.#clock.nowMs();
-		const opened = openBundle(request.bundle, nowMs);
-		requireConsistent(request, peekRecord('tender', request.tender).body, opened, mesh.machineId);
-		const admitted = this.#gate.admit(request.tender, undefined, nowMs);
-		if (admitted.verdict !== 'accept') throw admitted.error;
-		const { value: tender } = admitted;
+		const { tender, grant } = this.#ownTender(request.tender);
 		const placement = new Placement({
 			request,
 			tender,
-			opened,
+			grant,
 			mesh,
 			logger,
 			metrics,
@@ -177,7 +177,7 @@ class SchedulerDriver implements Scheduler {
 			config: requester,
 			local: {
 				tender: (own) => this.#deployer.tender(own),
-				award: async (envelope, bundle) => this.#deployer.award(envelope, bundle, mesh.machineId),
+				award: async (envelope, sealed) => this.#deployer.award(envelope, sealed, mesh.machineId),
 				cancel: (awardId, reason) =>
 					this.#deployer.step({ type: 'cancel', awardId, requester: mesh.machineId, reason }),
 				close: (tenderId) => this.#deployer.step({ type: 'close', tenderId, requester: mesh.machineId }),
@@ -200,6 +200,21 @@ class SchedulerDriver implements Scheduler {
 			stops.removeEventListener('abort', cancel);
 			cancel();
 		}
+	}
+
+	retender(envelope: Uint8Array): void {
+		const { tender } = this.#ownTender(envelope);
+		if (this.#byTender.get(tender.tenderId)?.retender(tender, envelope) === true) return;
+		throw new MeshError('not_found', 'no placement waits for this tender: it is over, or asked for another one');
+	}
+
+	deliver({ awardId, sealed }: DeliverRequest): void {
+		if (this.#byAward.get(awardId)?.deliver(awardId, sealed) === true) return;
+		throw new MeshError('not_found', 'nobody waits for this delivery: its award is over, or has had one');
+	}
+
+	awardedBy(awardId: string): { readonly wid: WorkloadId; readonly owner: OwnerId } | undefined {
+		return this.#byAward.get(awardId)?.grant;
 	}
 
 	async admit({ awardId, csrCid, answer }: AdmitRequest): Promise<void> {
@@ -244,6 +259,21 @@ class SchedulerDriver implements Scheduler {
 		this.#deployer.close();
 		for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
 		await this.#service[Symbol.asyncDispose]();
+	}
+
+	/** A tender that one of our own clients hands in. */
+	#ownTender(envelope: Uint8Array) {
+		const { mesh } = this.#options;
+		const { requester } = peekRecord('tender', envelope).body;
+		if (requester !== mesh.machineId) {
+			throw new MeshError('invalid_input', `the tender names ${requester} as its requester; this host is ${mesh.machineId}`);
+		}
+		const admitted = this.#gate.admit(envelope, undefined, this.#clock.nowMs());
+		if (admitted.verdict !== 'accept') throw admitted.error;
+		const { value: tender } = admitted;
+		// Verified with the tender.
+		const { body: grant } = peekRecord('tender-grant', tender.grant);
+		return { tender, grant };
 	}
 
 	/** Verified before it counts, and before it is passed on. */
@@ -330,7 +360,7 @@ class SchedulerDriver implements Scheduler {
 		if (placement === undefined || live === undefined) {
 			throw new MeshError('not_found', 'the award is over: nobody waits for this certificate');
 		}
-		const cert = openRecord('replica-cert', envelope, [placement.opened.tenderKey.publicKey]);
+		const cert = openRecord('replica-cert', envelope, [placement.grant.tenderKey]);
 		const { wid, slot, gen, machineId } = cert.body;
 		const matches =
 			cert.body.awardId === awardId &&

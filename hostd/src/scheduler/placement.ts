@@ -1,26 +1,31 @@
-/** One placement's driver: performs what the requester core decides, and turns answers into its events. */
-import { randomBytes } from 'node:crypto';
+/**
+ * One placement's driver: performs what the requester core decides, and turns answers into its events. It never sees what
+ * is placed: the client seals the workload to each winner, and signs the tender again where that is needed.
+ */
 import type { PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
-import { type OpenedBundle, signRecord, signTender } from '@beemesh/sdk/identity';
+import { sameBytes, signRecord } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
-import type { Award, Bid, Bundle, MachineId, RecordCid, SlotGen, Tender } from '@beemesh/sdk/wire';
+import { type Award, type Bid, encodeRecord, type MachineId, type RecordCid, type SlotGen, type Tender, type TenderGrant } from '@beemesh/sdk/wire';
 import { type Alarm, type Clock, createAlarm, type MeshNode } from '../mesh/index.ts';
 import { callerOf, type MachineCaller } from './calls.ts';
 import {
 	createRequester,
+	DEFAULT_REQUESTER,
+	type PlacementReport,
 	type Requester,
 	type RequesterConfig,
 	type RequesterEffect,
 	type RequesterEvent,
 } from './core/requester.ts';
 import type { Entropy, ForeignLease } from './core/types.ts';
+import { Deliveries } from './deliveries.ts';
 import { EventQueue } from './queue.ts';
 
 /** This host's own bidder, reached without a wire. */
 export interface LocalHost {
 	tender(tender: Tender): void;
-	award(envelope: Uint8Array, bundle: Bundle): Promise<{ readonly accepted: boolean; readonly reason?: string }>;
+	award(envelope: Uint8Array, sealed: Uint8Array): Promise<{ readonly accepted: boolean; readonly reason?: string }>;
 	cancel(awardId: string, reason: string): void;
 	close(tenderId: string): void;
 }
@@ -29,7 +34,7 @@ export interface PlacementOptions {
 	readonly request: PlaceRequest;
 	/** The verified tender of the request. */
 	readonly tender: Tender;
-	readonly opened: OpenedBundle;
+	readonly grant: TenderGrant;
 	readonly mesh: MeshNode;
 	readonly local: LocalHost;
 	readonly entropy: Entropy;
@@ -45,23 +50,30 @@ export interface PlacementOptions {
 export class Placement {
 	readonly events = new EventQueue<PlaceEvent>();
 	readonly tender: Tender;
-	readonly opened: OpenedBundle;
+	readonly grant: TenderGrant;
 	readonly #options: PlacementOptions;
 	readonly #core: Requester;
 	readonly #alarm: Alarm;
 	readonly #log: Logger;
 	readonly #startedAtMs: number;
+	readonly #deliveries: Deliveries;
+	readonly #callTimeoutMs: number;
+	/** The round that waits for its tender to be signed again. */
+	#unsigned: { readonly tenderId: string; readonly slots: readonly SlotGen[]; readonly scope: string } | undefined;
 	#isDone = false;
 
 	constructor(options: PlacementOptions) {
 		const { request, tender, clock, entropy, config } = options;
 		this.#options = options;
 		this.tender = tender;
-		this.opened = options.opened;
+		this.grant = options.grant;
 		this.#log = options.logger.with({ tenderId: tender.tenderId, wid: tender.wid });
 		this.#core = createRequester({ tender, keepTrying: request.keepTrying, entropy, config });
 		this.#alarm = createAlarm(clock, () => this.step({ type: 'tick' }));
 		this.#startedAtMs = clock.nowMs();
+		const { deliveryTimeoutMs, awardTimeoutMs } = { ...DEFAULT_REQUESTER, ...config };
+		this.#deliveries = new Deliveries(clock, deliveryTimeoutMs);
+		this.#callTimeoutMs = Math.max(1, awardTimeoutMs - deliveryTimeoutMs);
 	}
 
 	get isDone(): boolean {
@@ -74,6 +86,20 @@ export class Placement {
 
 	liveAward(awardId: string): ReturnType<Requester['liveAward']> {
 		return this.#core.liveAward(awardId);
+	}
+
+	/** What the client sealed for the winner of an award. False: nobody waits for it. */
+	deliver(awardId: string, sealed: Uint8Array): boolean {
+		return this.#deliveries.settle(awardId, sealed);
+	}
+
+	/** The tender of this round, signed again and verified. False: it is not what was asked for. */
+	retender(tender: Tender, envelope: Uint8Array): boolean {
+		const wanted = this.#unsigned;
+		if (wanted === undefined || !isSameRound(tender, wanted, this.tender)) return false;
+		this.#unsigned = undefined;
+		void this.#spread(wanted.scope, tender, envelope);
+		return true;
 	}
 
 	/** A bid that came over a session with this machine. */
@@ -109,12 +135,13 @@ export class Placement {
 				void this.#checkLeases(effect.slots);
 				break;
 			case 'tender':
-				void this.#publish(effect);
+				this.#publish(effect);
 				break;
 			case 'award':
 				void this.#award(effect);
 				break;
 			case 'cancel-award':
+				this.#deliveries.drop(effect.awardId);
 				this.#tell(effect.machineId, 'cancel', {
 					local: (host) => host.cancel(effect.awardId, effect.reason),
 					remote: (caller) => caller.cancel({ awardId: effect.awardId, reason: effect.reason }),
@@ -130,6 +157,7 @@ export class Placement {
 				break;
 			case 'done':
 				this.#isDone = true;
+				this.#deliveries.close();
 				this.#alarm.set(undefined);
 				this.#options.onDone(this);
 				this.events.end();
@@ -137,7 +165,7 @@ export class Placement {
 		}
 	}
 
-	#report(report: Exclude<PlaceEvent, { type: 'csr' }>): void {
+	#report(report: PlacementReport): void {
 		const { metrics, clock } = this.#options;
 		const { type, ...fields } = report;
 		if (type === 'awarded' || type === 'accepted' || type === 'rejected') {
@@ -152,7 +180,13 @@ export class Placement {
 		} else {
 			this.#log.debug(type === 'bid' ? 'bid received' : 'tendered', fields);
 		}
-		this.events.push(report);
+		if (report.type !== 'awarded') {
+			this.events.push(report);
+			return;
+		}
+		// Without it nobody could seal anything to the winner; the award fails by itself.
+		const credential = this.#credentialOf(report.machineId);
+		if (credential !== undefined) this.events.push({ ...report, credential });
 	}
 
 	async #checkLeases(slots: readonly SlotGen[]): Promise<void> {
@@ -174,25 +208,26 @@ export class Placement {
 		});
 	}
 
-	async #publish({ tenderId, slots, ring }: Extract<RequesterEffect, { type: 'tender' }>): Promise<void> {
-		const { mesh, request, local, clock, opened, index, tender: original } = this.#options;
+	#publish({ tenderId, slots, ring }: Extract<RequesterEffect, { type: 'tender' }>): void {
+		const { request, index, tender: original } = this.#options;
 		index(this, { tenderId });
-		// The request's own envelope as long as it says what we ask for; else we sign for its workload again.
-		const isOriginal = tenderId === original.tenderId && slots.length === original.slots.length;
-		const nowMs = clock.nowMs();
-		const renewed: Omit<Tender, 'nonce'> = {
-			...original,
-			tenderId,
-			slots: slots.map(({ slot, gen }) => ({ slot, gen })),
-			ts: nowMs,
-			exp: nowMs + (original.exp - original.ts),
-		};
-		const nonce = isOriginal ? original.nonce : new Uint8Array(randomBytes(16));
-		const envelope = isOriginal ? request.tender : signTender(renewed, nonce, opened.tenderKey);
-		local.tender(isOriginal ? original : { ...renewed, nonce });
+		const { scope } = ring;
+		// The request's own envelope as long as it says what we ask for; only the workload's own key signs another.
+		this.#unsigned = undefined;
+		if (tenderId === original.tenderId && slots.length === original.slots.length) {
+			void this.#spread(scope, original, request.tender);
+			return;
+		}
+		this.#unsigned = { tenderId, slots, scope };
+		this.events.push({ type: 'retender', tenderId, slots: slots.map(({ slot, gen }) => ({ slot, gen })) });
+	}
+
+	async #spread(scope: string, tender: Tender, envelope: Uint8Array): Promise<void> {
+		const { mesh, local } = this.#options;
+		local.tender(tender);
 		let reached: ReadonlySet<MachineId> = new Set();
 		try {
-			reached = await mesh.publishTender(ring.scope, envelope);
+			reached = await mesh.publishTender(scope, envelope);
 		} catch (error) {
 			this.#log.debug('gossip took no tender: telling each host', { error });
 		}
@@ -206,8 +241,14 @@ export class Placement {
 		}
 	}
 
+	#credentialOf(machineId: MachineId): Uint8Array | undefined {
+		const { mesh, clock } = this.#options;
+		if (machineId === mesh.machineId) return mesh.membership.credential;
+		return mesh.membership.trust.machine(machineId, clock.nowMs())?.credential;
+	}
+
 	async #award(effect: Extract<RequesterEffect, { type: 'award' }>): Promise<void> {
-		const { mesh, request, local, clock, index } = this.#options;
+		const { mesh, local, clock, index } = this.#options;
 		const { awardId, tenderId, slot, gen, machineId, expMs } = effect;
 		index(this, { awardId });
 		const body: Award = {
@@ -224,13 +265,13 @@ export class Placement {
 		};
 		const envelope = signRecord('award', body, mesh.membership.keys.signer);
 		try {
+			const sealed = await this.#deliveries.wait(awardId);
 			const answer =
 				machineId === mesh.machineId
-					? await local.award(envelope, request.bundle)
-					: // The core's own time-out comes first, and cancels.
-						await (await callerOf(mesh, machineId)).award(
-							{ award: envelope, bundle: request.bundle },
-							{ timeout: '5s' },
+					? await local.award(envelope, sealed)
+					: await (await callerOf(mesh, machineId)).award(
+							{ award: envelope, sealed },
+							{ timeout: this.#callTimeoutMs },
 						);
 			this.step({ type: 'award-answer', awardId, ...answer });
 		} catch (error) {
@@ -263,17 +304,16 @@ export class Placement {
 	}
 }
 
-/** Checks that a request hangs together before anything is asked of anybody. */
-export function requireConsistent(request: PlaceRequest, tender: Tender, opened: OpenedBundle, self: MachineId): void {
-	if (tender.requester !== self) {
-		throw new MeshError('invalid_input', `the tender names ${tender.requester} as its requester; this host is ${self}`);
-	}
-	if (tender.wid !== opened.wid) throw new MeshError('invalid_input', 'tender and bundle are of different workloads');
-	if (tender.manifestCid !== opened.charter.body.manifestCid) {
-		throw new MeshError('invalid_input', 'the tender is for another manifest than the charter in its bundle');
-	}
-	if (opened.charter.body.deleted) throw new MeshError('invalid_input', 'the workload has been deleted');
-	if (Buffer.compare(tender.grant, request.bundle.grant) !== 0) {
-		throw new MeshError('invalid_input', 'tender and bundle carry different grants');
-	}
+/** The same workload and needs as the client first asked for, for this round and its slots. */
+function isSameRound(
+	tender: Tender,
+	{ tenderId, slots }: { readonly tenderId: string; readonly slots: readonly SlotGen[] },
+	first: Tender,
+): boolean {
+	const needs = ({ wid, manifestCid, requirements, requester, grant }: Tender) =>
+		encodeRecord({ wid, manifestCid, requirements, requester, grant });
+	const named = (list: readonly SlotGen[]): string => list.map(({ slot, gen }) => `${slot}/${gen}`).join();
+	return (
+		tender.tenderId === tenderId && named(tender.slots) === named(slots) && sameBytes(needs(tender), needs(first))
+	);
 }

@@ -3,12 +3,12 @@
  * replicas would bring the deleted workload back to its full count. In memory only, like all that hosts know together.
  */
 import { MeshError } from '@beemesh/sdk/errors';
-import { openCharter, openRecord } from '@beemesh/sdk/identity';
+import { type OpenedRecord, openWorkloadEnd } from '@beemesh/sdk/identity';
 import type { WorkloadId } from '@beemesh/sdk/wire';
 
 /** As long as a partitioned host is dialled again by the others' replicas. */
 const REMEMBERED_MS = 24 * 60 * 60_000;
-/** About a megabyte; the oldest go first. */
+/** About six megabytes; the oldest go first. */
 const ENDED_MAX = 1_024;
 
 interface Ended {
@@ -20,13 +20,11 @@ interface Ended {
 export class EndedWorkloads {
 	readonly #ended = new Map<WorkloadId, Ended>();
 
-	/** Takes a charter that deletes its workload; others are of no interest. Throws unless its owner signed it. */
-	note(envelope: Uint8Array, nowMs: number): void {
-		const { body, signer } = openRecord('charter', envelope);
-		if (!body.deleted) return;
-		// The workload's ID proves its owner.
-		const { wid, era } = openCharter(envelope, body.wid, signer, nowMs).body;
-		if ((this.#ended.get(wid)?.era ?? -1) >= era) return;
+	/** Takes the end of a workload. Throws unless its owner signed it. */
+	note(envelope: Uint8Array, nowMs: number): OpenedRecord<'workload-end'> {
+		const end = openWorkloadEnd(envelope, nowMs);
+		const { wid, era } = end.body;
+		if ((this.#ended.get(wid)?.era ?? -1) >= era) return end;
 		// At the end of the order of insertion.
 		this.#ended.delete(wid);
 		this.#ended.set(wid, { era, envelope, sinceMs: nowMs });
@@ -34,6 +32,7 @@ export class EndedWorkloads {
 			if (this.#ended.size <= ENDED_MAX && nowMs - sinceMs < REMEMBERED_MS) break;
 			this.#ended.delete(oldest);
 		}
+		return end;
 	}
 
 	/** What a host that comes back has to hear. */

@@ -1,23 +1,23 @@
 /**
- * Questions to the other hosts, answered for this one too: an owner's inventory, a workload's replicas, a newer charter,
- * a pod's logs. Best effort: a host that does not answer in time is named, not waited for.
+ * What hosts tell and ask each other, answered for this one too: where a workload's replicas are, and which workloads are
+ * over. Best effort: a host that does not answer in time is not waited for.
  */
 import type { MemberHint } from '@beemesh/sdk/api';
-import { MeshError } from '@beemesh/sdk/errors';
-import { openRecord } from '@beemesh/sdk/identity';
+import type { Caller } from '@beemesh/sdk/streams';
 import type { MachineId, WorkloadId } from '@beemesh/sdk/wire';
-import type { Inventory, WorkloadView } from '../api/contract.ts';
 import type { MeshNode } from '../mesh/index.ts';
 import { MachineWorkloadsApi } from './contract.ts';
 
 /** Past this a person would think that the command hangs; a live host answers in milliseconds. */
 const ANSWER_MS = 1_000;
 
+type WorkloadsCaller = Caller<(typeof MachineWorkloadsApi)['methods']>;
+
 /** What this host itself answers. */
 export interface LocalWorkloads {
-	inventory(request: Uint8Array): WorkloadView[];
 	members(wid: WorkloadId): MemberHint[];
-	charter(charter: Uint8Array, manifest: Uint8Array | undefined): number;
+	/** Throws unless the workload's owner says so. */
+	end(end: Uint8Array): void;
 }
 
 export class Fleet {
@@ -29,72 +29,38 @@ export class Fleet {
 		this.#local = local;
 	}
 
-	async inventory(request: Uint8Array): Promise<Inventory> {
-		const mine = this.#local.inventory(request);
-		const answers = await this.#ask((caller) => caller.inventory({ request }, { timeout: ANSWER_MS }));
-		const merged = new Map<WorkloadId, WorkloadView>();
-		for (const view of [...mine, ...answers.values.flatMap(({ workloads }) => workloads)]) {
-			const known = merged.get(view.wid);
-			merged.set(view.wid, known === undefined ? view : newer(known, view));
-		}
-		return { workloads: [...merged.values()], hostsAsked: answers.asked + 1, hostsSilent: answers.silent };
-	}
-
 	async members(wid: WorkloadId): Promise<MemberHint[]> {
 		const mine = this.#local.members(wid);
-		const { values } = await this.#ask((caller) => caller.members({ wid }, { timeout: ANSWER_MS }));
-		return [...mine, ...values.flatMap(({ members }) => members)];
+		const answers = await this.#ask((caller) => caller.members({ wid }, { timeout: ANSWER_MS }));
+		return [...mine, ...answers.flatMap(({ members }) => members)];
 	}
 
-	async charter(
-		charter: Uint8Array,
-		manifest: Uint8Array | undefined,
-	): Promise<{ hostsReached: number; pods: number }> {
-		const mine = this.#local.charter(charter, manifest);
-		const input = { charter, ...(manifest === undefined ? {} : { manifest }) };
-		const { values } = await this.#ask((caller) => caller.charter(input, { timeout: ANSWER_MS }));
-		return { hostsReached: values.length + 1, pods: values.reduce((sum, { pods }) => sum + pods, mine) };
+	/** Says that a workload is over, here and to everybody present. */
+	async end(end: Uint8Array): Promise<{ hostsReached: number }> {
+		this.#local.end(end);
+		const answers = await this.#ask((caller) => caller.ended({ end }, { timeout: ANSWER_MS }));
+		return { hostsReached: answers.length + 1 };
 	}
 
-	/** For one host that was away: charters that it may have missed. What it misses again, it hears the next time. */
-	async tell(machineId: MachineId, charters: readonly Uint8Array[]): Promise<void> {
-		if (charters.length === 0) return;
-		const caller = await this.caller(machineId);
-		for (const charter of charters) await caller.charter({ charter }, { timeout: ANSWER_MS });
+	/** For one host that was away: what it may have missed. What it misses again, it hears the next time. */
+	async tell(machineId: MachineId, ends: readonly Uint8Array[]): Promise<void> {
+		if (ends.length === 0) return;
+		const caller = await this.#caller(machineId);
+		for (const end of ends) await caller.ended({ end }, { timeout: ANSWER_MS });
 	}
 
-	/** A caller for one other host. Throws `unavailable` when it is not there. */
-	async caller(machineId: MachineId) {
-		const presence = this.#mesh.hosts().find((host) => host.machineId === machineId);
-		if (presence === undefined) {
-			throw new MeshError('unavailable', `host ${machineId} is not in the mesh now; see \`beectl get hosts\``);
-		}
-		const session = await this.#mesh.rpc.connect(machineId, {
-			addresses: presence.addresses,
-			signal: AbortSignal.timeout(ANSWER_MS),
-		});
+	async #caller(machineId: MachineId): Promise<WorkloadsCaller> {
+		const addresses = this.#mesh.hosts().find((host) => host.machineId === machineId)?.addresses ?? [];
+		const session = await this.#mesh.rpc.connect(machineId, { addresses, signal: AbortSignal.timeout(ANSWER_MS) });
 		return session.caller(MachineWorkloadsApi);
 	}
 
-	async #ask<T>(question: (caller: Awaited<ReturnType<Fleet['caller']>>) => Promise<T>) {
+	/** Answers of the hosts that gave one. */
+	async #ask<T>(question: (caller: WorkloadsCaller) => Promise<T>): Promise<T[]> {
 		const others = this.#mesh.hosts().filter((host) => host.machineId !== this.#mesh.machineId);
 		const answers = await Promise.allSettled(
-			others.map(async ({ machineId }) => question(await this.caller(machineId))),
+			others.map(async ({ machineId }) => question(await this.#caller(machineId))),
 		);
-		const values: T[] = [];
-		const silent: MachineId[] = [];
-		answers.forEach((answer, i) => {
-			const machineId = others[i]?.machineId;
-			if (answer.status === 'fulfilled') values.push(answer.value);
-			else if (machineId !== undefined) silent.push(machineId);
-		});
-		return { values, silent, asked: others.length };
+		return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
 	}
-}
-
-/** Both hosts' pods under the newer of the two charters. */
-function newer(a: WorkloadView, b: WorkloadView): WorkloadView {
-	const eraOf = (view: WorkloadView): number => openRecord('charter', view.charter).body.era;
-	const [first, second] = eraOf(b) > eraOf(a) ? [b, a] : [a, b];
-	return { ...first, pods: [...first.pods, ...second.pods] };
 }

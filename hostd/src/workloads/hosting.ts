@@ -7,12 +7,12 @@ import { dirname, join } from 'node:path';
 import type { MemberHint, PodContext } from '@beemesh/sdk/api';
 import { requirementsOf } from '@beemesh/sdk/api';
 import { type MeshCode, MeshError } from '@beemesh/sdk/errors';
-import { cidOf, type OpenedBundle, openBundle, openRecord, ownerIdOf, requireFresh } from '@beemesh/sdk/identity';
+import { cidOf, type OpenedBundle, openBundle, openRecord } from '@beemesh/sdk/identity';
 import type { UnixListener } from '@beemesh/sdk/streams';
 import type { Logger } from '@beemesh/sdk/telemetry';
-import { type Award, raftMemberId, type WorkloadId } from '@beemesh/sdk/wire';
+import { type Award, type OwnerId, raftMemberId, type WorkloadEnd, type WorkloadId } from '@beemesh/sdk/wire';
 import type { PodStatus, WorkloadView } from '../api/contract.ts';
-import type { LogsInput, LogsLine } from '../api/server.ts';
+import type { LogsInput, LogsLine, OwnersWorkloads } from '../api/server.ts';
 import type { HostConfig } from '../config.ts';
 import type { Membership, MeshNode } from '../mesh/index.ts';
 import { buildPod, type PodManager } from '../pods/index.ts';
@@ -50,7 +50,7 @@ export interface HostingOptions {
 	readonly nowMs: () => number;
 }
 
-export class Hosting implements LocalWorkloads {
+export class Hosting implements LocalWorkloads, OwnersWorkloads {
 	readonly #options: HostingOptions;
 	readonly #registry = new PodRegistry();
 	readonly #files: PodFiles;
@@ -163,7 +163,7 @@ export class Hosting implements LocalWorkloads {
 			logger.info('adopted a running pod', { pod: name, podId });
 		}
 		// Another host may have told us in the meantime.
-		for (const envelope of this.#options.ended.envelopes()) this.charter(envelope, undefined);
+		for (const envelope of this.#options.ended.envelopes()) this.end(envelope);
 	}
 
 	/** Asks every pod to leave, waits for them, and removes them. */
@@ -177,13 +177,12 @@ export class Hosting implements LocalWorkloads {
 		await Promise.all([...this.#sockets.values()].map((listener) => listener.close()));
 	}
 
-	// What other hosts and beectl ask
+	// What owners and other hosts ask
 
-	inventory(request: Uint8Array): WorkloadView[] {
-		const { owner, wid } = this.#ownerOf(request, 'list');
+	inventory(owner: OwnerId): WorkloadView[] {
 		const views = new Map<WorkloadId, WorkloadView>();
 		for (const pod of this.#registry.all()) {
-			if (pod.bundle.charter.body.owner !== owner || (wid !== undefined && pod.award.wid !== wid)) continue;
+			if (pod.bundle.charter.body.owner !== owner) continue;
 			const known = views.get(pod.award.wid);
 			const status = this.#statusOf(pod);
 			if (known !== undefined) known.pods.push(status);
@@ -208,7 +207,6 @@ export class Hosting implements LocalWorkloads {
 		if (manifest !== undefined && cidOf(manifest) !== manifestCid) {
 			throw new MeshError('invalid_input', 'the manifest is not the one that the charter names');
 		}
-		this.#options.ended.note(envelope, this.#options.nowMs());
 		const pods = this.#registry.adoptCharter(envelope, manifest, wid, this.#options.nowMs());
 		for (const pod of pods) {
 			const { award, bundle } = pod;
@@ -225,14 +223,27 @@ export class Hosting implements LocalWorkloads {
 				this.#leave(pod, deleted ? 'deleted' : 'scaled down').catch(this.#stays(pod));
 			}
 		}
-		void this.#dropKeptVolumes(envelope);
 		return pods.length;
 	}
 
-	async #dropKeptVolumes(charter: Uint8Array): Promise<void> {
-		const { logger, runtime, nowMs } = this.#options;
+	end(envelope: Uint8Array): void {
+		const { ended, nowMs } = this.#options;
+		const { body: end } = ended.note(envelope, nowMs());
+		for (const pod of this.#registry.of(end.wid)) {
+			const { deleted, era } = pod.bundle.charter.body;
+			// Under the charter that deletes it, it is leaving in its own order.
+			if (deleted || pod.isEnded || era >= end.era) continue;
+			pod.isEnded = true;
+			// Nobody is to take its place, so there is nobody to wait for.
+			this.#leave(pod, 'deleted', 0).catch(this.#stays(pod));
+		}
+		void this.#dropKeptVolumes(end);
+	}
+
+	async #dropKeptVolumes(end: WorkloadEnd): Promise<void> {
+		const { logger, runtime } = this.#options;
 		try {
-			for (const volume of await this.#keptVolumes.endedBy(charter, nowMs())) {
+			for (const volume of await this.#keptVolumes.endedBy(end)) {
 				await runtime.removeVolume(volume);
 				await this.#keptVolumes.forget(volume);
 			}
@@ -241,10 +252,9 @@ export class Hosting implements LocalWorkloads {
 		}
 	}
 
-	async *logs(input: LogsInput, signal: AbortSignal): AsyncGenerator<LogsLine> {
-		const { owner, wid } = this.#ownerOf(input.request, 'logs');
+	async *logs(owner: OwnerId, input: LogsInput, signal: AbortSignal): AsyncGenerator<LogsLine> {
 		const pod = this.#registry.get(input.podId);
-		if (pod === undefined || pod.bundle.charter.body.owner !== owner || (wid !== undefined && pod.award.wid !== wid)) {
+		if (pod === undefined || pod.bundle.charter.body.owner !== owner) {
 			throw new MeshError(
 				'not_found',
 				`there is no pod ${input.podId} of this owner on host ${this.#options.config.name}`,
@@ -257,16 +267,6 @@ export class Hosting implements LocalWorkloads {
 			...(input.container === undefined ? {} : { container: input.container }),
 			...(input.tail === undefined ? {} : { tail: input.tail }),
 		});
-	}
-
-	#ownerOf(envelope: Uint8Array, verb: 'list' | 'logs') {
-		const request = openRecord('owner-request', envelope);
-		requireFresh('the request', request.body, this.#options.nowMs());
-		if (ownerIdOf(request.signer) !== request.body.owner)
-			throw new MeshError('unauthorized', 'the request is not signed by its owner');
-		if (request.body.verb !== verb)
-			throw new MeshError('unauthorized', `the request is for ${request.body.verb}, not ${verb}`);
-		return request.body;
 	}
 
 	#statusOf(pod: HostedPod): PodStatus {
@@ -292,6 +292,7 @@ export class Hosting implements LocalWorkloads {
 			embedsSdk: false,
 			isPlain: false,
 			leaving: '',
+			isEnded: false,
 			listeners: new Set(),
 		};
 		this.#registry.add(hosted);
@@ -419,11 +420,11 @@ export class Hosting implements LocalWorkloads {
 	}
 
 	/** Tells a replica to leave; removes it when it has, or when the grace is over. */
-	async #leave(pod: HostedPod, reason: string): Promise<void> {
+	async #leave(pod: HostedPod, reason: string, graceMs = LEAVE_GRACE_MS): Promise<void> {
 		if (pod.leaving !== '') return this.#removing.get(pod.podId);
 		pod.leaving = reason;
 		for (const listener of pod.listeners) listener({ type: 'drain', reason });
-		if (pod.embedsSdk) await this.#gone(pod, LEAVE_GRACE_MS);
+		if (pod.embedsSdk && graceMs > 0) await this.#gone(pod, graceMs);
 		await this.#remove(pod, reason);
 	}
 
@@ -470,7 +471,7 @@ export class Hosting implements LocalWorkloads {
 		this.#sockets.delete(pod.podId);
 		await rm(join(dirname(config.socket), 'pods', pod.podId), { recursive: true, force: true });
 		for (const volume of Object.values(volumeNamesOf(bundle, award.slot))) {
-			if (!this.#stopping && dropsVolumes(bundle, award.slot)) {
+			if (!this.#stopping && dropsVolumes(pod)) {
 				await runtime.removeVolume(volume);
 				await this.#keptVolumes.forget(volume);
 			} else if (goWithWorkload(bundle))
@@ -496,11 +497,11 @@ function volumeNamesOf({ manifest, wid }: OpenedBundle, slot: number): Record<st
 }
 
 /** Kubernetes' persistentVolumeClaimRetentionPolicy; Retain unless the manifest says otherwise. */
-function dropsVolumes({ manifest, charter }: OpenedBundle, slot: number): boolean {
+function dropsVolumes({ bundle: { manifest, charter }, award, isEnded }: HostedPod): boolean {
 	if (manifest.kind !== 'StatefulSet') return false;
-	if (charter.body.deleted) return goWithWorkload({ manifest });
+	if (charter.body.deleted || isEnded) return goWithWorkload({ manifest });
 	const policy = manifest.spec.persistentVolumeClaimRetentionPolicy;
-	return slot >= charter.body.replicas && policy?.whenScaled === 'Delete';
+	return award.slot >= charter.body.replicas && policy?.whenScaled === 'Delete';
 }
 
 function goWithWorkload({ manifest }: Pick<OpenedBundle, 'manifest'>): boolean {

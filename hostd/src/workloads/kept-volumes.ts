@@ -4,8 +4,7 @@
  */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openCharter, openRecord } from '@beemesh/sdk/identity';
-import { decodeRecord, encodeRecord, type WorkloadId, workloadIdSchema } from '@beemesh/sdk/wire';
+import { decodeRecord, encodeRecord, type WorkloadEnd, type WorkloadId, workloadIdSchema } from '@beemesh/sdk/wire';
 import * as v from 'valibot';
 
 const schema = v.strictObject({ wid: workloadIdSchema, era: v.pipe(v.number(), v.integer(), v.minValue(0)) });
@@ -29,12 +28,8 @@ export class KeptVolumes {
 		await rm(join(this.#dir, volume), { force: true });
 	}
 
-	/** Volumes that go now, by this charter: those of the workload that it says is deleted. */
-	async endedBy(envelope: Uint8Array, nowMs: number): Promise<string[]> {
-		const { body, signer } = openRecord('charter', envelope);
-		if (!body.deleted) return [];
-		// The workload's ID proves its owner.
-		const { wid, era } = openCharter(envelope, body.wid, signer, nowMs).body;
+	/** Volumes that go now: those of the workload that is over. */
+	async endedBy({ wid, era }: Pick<WorkloadEnd, 'wid' | 'era'>): Promise<string[]> {
 		const found: string[] = [];
 		for (const name of await readdir(this.#dir).catch(() => [])) {
 			if (name.endsWith('.new')) continue;

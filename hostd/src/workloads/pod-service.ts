@@ -1,8 +1,6 @@
 /** Serves `PodApi` on one pod's own unix socket. Whoever can open that socket *is* the pod: it can ask for nothing else. */
 import {
 	type MemberHint,
-	type PlaceEvent,
-	type PlaceRequest,
 	PodApi,
 	type PodContext,
 	type PodEvent,
@@ -80,8 +78,22 @@ export async function servePod(path: string, pod: HostedPod, host: PodHost): Pro
 			return {};
 		},
 		events: (_, { signal }) => podEvents(pod, signal),
-		place: (request, { signal }) => placeOwn(request, award, host.scheduler, signal),
+		place: (request, { signal }) => {
+			requireOwn(award, peekRecord('tender', request.tender).body.wid);
+			return host.scheduler.place(request, signal);
+		},
+		retender: ({ tender }) => {
+			requireOwn(award, peekRecord('tender', tender).body.wid);
+			host.scheduler.retender(tender);
+			return {};
+		},
+		deliver: (request) => {
+			requireOwn(award, host.scheduler.awardedBy(request.awardId)?.wid ?? award.wid);
+			host.scheduler.deliver(request);
+			return {};
+		},
 		admit: async (request) => {
+			requireOwn(award, host.scheduler.awardedBy(request.awardId)?.wid ?? award.wid);
 			await host.scheduler.admit(request);
 			return {};
 		},
@@ -97,15 +109,8 @@ export async function servePod(path: string, pod: HostedPod, host: PodHost): Pro
 }
 
 /** A replica may place replicas of its own workload only. */
-function placeOwn(
-	request: PlaceRequest,
-	award: Award,
-	scheduler: Scheduler,
-	signal: AbortSignal,
-): AsyncIterable<PlaceEvent> {
-	const { wid } = peekRecord('tender', request.tender).body;
+function requireOwn(award: Award, wid: WorkloadId): void {
 	if (wid !== award.wid) throw new MeshError('unauthorized', 'a pod places replicas of its own workload only');
-	return scheduler.place(request, signal);
 }
 
 async function* podEvents(pod: HostedPod, signal: AbortSignal): AsyncGenerator<PodEvent> {

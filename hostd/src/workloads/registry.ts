@@ -30,6 +30,8 @@ export interface HostedPod {
 	isPlain: boolean;
 	/** Why it is going away; empty while it is wanted. */
 	leaving: string;
+	/** Its owner says that the workload is over, whatever the charter here says. */
+	isEnded: boolean;
 	readonly listeners: Set<(event: PodEvent) => void>;
 }
 

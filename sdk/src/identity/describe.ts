@@ -39,7 +39,7 @@ const DESCRIPTIONS: { readonly [T in RecordType]: (body: RecordBody<T>) => strin
 		`Replica ${short(replicaId)} of slot ${slot} is ${left ? 'gone' : leaving ? 'leaving' : ready ? 'ready' : 'not ready'}`,
 	presence: ({ name, machineId, pods, leaving }) =>
 		`Host "${name}" (${short(machineId)}) is ${leaving ? 'leaving' : 'there'}, with ${count(pods, 'pod')}`,
-	'owner-request': ({ owner, verb }) => `The owner ${short(owner)} asks hosts for: ${verb}`,
+	'workload-end': ({ wid, owner, era }) => `The owner ${short(owner)} has ended the workload ${short(wid)}, era ${era}`,
 };
 
 /** The end of an ID: its beginning is the same in all. */

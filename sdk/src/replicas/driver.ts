@@ -3,7 +3,14 @@
  * leave. One per replica; only the responsible one acts.
  */
 import { isMeshError, MeshError } from '../errors.ts';
-import { certify, type OpenedBundle, type OpenedMachine, openAdmission, peekRecord } from '../identity/index.ts';
+import {
+	certify,
+	type OpenedBundle,
+	type OpenedMachine,
+	openAdmission,
+	peekRecord,
+	sealBundle,
+} from '../identity/index.ts';
 import type { Caller } from '../streams/rpc/contract.ts';
 import { type Logger, type Metrics, silentLogger, silentMetrics } from '../telemetry/index.ts';
 import type { MachineId, RecordCid, ReplicaId, SlotGen } from '../wire/index.ts';
@@ -131,20 +138,12 @@ export class ReplicaDriver {
 			this.#step({ type: 'placement-ended', slot, deployed, jitter: Math.random() });
 		};
 		try {
-			const world = this.#world;
-			const bundle = world.bundle();
-			const { tenderId, envelope } = tenderFor({
-				bundle,
-				slots,
-				requester: world.machineId,
-				requesterAddresses: world.machineAddresses,
-				runningOn: world.live().map((r) => r.machineId),
-				nowMs: Date.now(),
-			});
+			const bundle = this.#world.bundle();
+			const { tenderId, envelope } = this.#tender(bundle, slots);
 			this.#log.info('tender for lost or wanted replicas', { tenderId, slots });
-			const request = { tender: envelope, bundle: bundle.bundle, keepTrying: false };
-			for await (const event of world.calls().place(request, { signal: this.#abort.signal })) {
-				this.#onEvent(event, awards, end);
+			const request = { tender: envelope, keepTrying: false };
+			for await (const event of this.#world.calls().place(request, { signal: this.#abort.signal })) {
+				this.#onEvent(event, bundle, awards, end);
 			}
 		} catch (error) {
 			if (this.#abort.signal.aborted) return;
@@ -154,11 +153,33 @@ export class ReplicaDriver {
 		}
 	}
 
-	#onEvent(event: PlaceEvent, awards: Map<string, Awarded>, end: (slot: number, deployed: boolean) => void): void {
+	#tender(bundle: OpenedBundle, slots: readonly SlotGen[], tenderId?: string) {
+		const { machineId, machineAddresses } = this.#world;
+		return tenderFor({
+			bundle,
+			slots,
+			requester: machineId,
+			requesterAddresses: machineAddresses,
+			runningOn: this.#world.live().map((replica) => replica.machineId),
+			nowMs: Date.now(),
+			...(tenderId === undefined ? {} : { tenderId }),
+		});
+	}
+
+	#onEvent(
+		event: PlaceEvent,
+		bundle: OpenedBundle,
+		awards: Map<string, Awarded>,
+		end: (slot: number, deployed: boolean) => void,
+	): void {
 		switch (event.type) {
+			case 'retender':
+				void this.#retender(event, bundle);
+				break;
 			case 'awarded': {
 				const { slot, gen, machineId } = event;
 				awards.set(event.awardId, { at: { slot, gen }, machineId, csrCid: undefined, answer: undefined });
+				void this.#deliver(event, bundle);
 				break;
 			}
 			case 'csr':
@@ -179,6 +200,31 @@ export class ReplicaDriver {
 				break;
 			default:
 				this.#log.debug('placement', { ...event });
+		}
+	}
+
+	async #retender(
+		{ slots, tenderId }: Extract<PlaceEvent, { type: 'retender' }>,
+		bundle: OpenedBundle,
+	): Promise<void> {
+		try {
+			const { envelope } = this.#tender(bundle, slots, tenderId);
+			await this.#world.calls().retender({ tender: envelope });
+		} catch (error) {
+			this.#log.warn('the tender was not made again', { tenderId, error });
+		}
+	}
+
+	/** To a machine of our mesh only, whatever our host says of it. */
+	async #deliver(event: Extract<PlaceEvent, { type: 'awarded' }>, bundle: OpenedBundle): Promise<void> {
+		const { awardId, machineId, credential, slot, gen } = event;
+		try {
+			const machine = this.#world.machine(credential);
+			if (machine.machineId !== machineId)
+				throw new MeshError('unauthorized', `the certificate shown for ${machineId} is of ${machine.machineId}`);
+			await this.#world.calls().deliver({ awardId, sealed: sealBundle(bundle.bundle, awardId, machine) });
+		} catch (error) {
+			this.#log.warn('the workload was not delivered to the winner', { slot, gen, machineId, error });
 		}
 	}
 

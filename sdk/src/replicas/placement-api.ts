@@ -1,17 +1,20 @@
 /**
- * Asking a host to place replicas, and admitting them. The same calls serve `beectl` (over the host's local socket)
- * and a replica that heals its workload (over its pod's socket): whoever holds the tender key.
+ * Asking a host to place replicas, and admitting them. The same calls serve `beectl` (over its session with the host)
+ * and a replica that heals its workload (over its pod's socket): whoever holds the tender key. The host that places never
+ * learns what it places: the workload goes to each winner sealed.
  */
 import * as v from 'valibot';
 import { rpc } from '../streams/rpc/contract.ts';
 import {
 	addressesSchema,
-	bundleSchema,
+	bytesSchema,
 	cidSchema,
 	envelopeSchema,
 	genSchema,
 	machineIdSchema,
 	replicaIdSchema,
+	SEALED_BUNDLE_BYTES_MAX,
+	slotGenSchema,
 	slotSchema,
 	ulidSchema,
 } from '../wire/index.ts';
@@ -28,7 +31,6 @@ export type MemberHint = v.InferOutput<typeof memberHintSchema>;
 export const placeRequestSchema = v.strictObject({
 	/** Envelope of a Tender whose `requester` is this host (see `HostInfo.machineId`). */
 	tender: envelopeSchema,
-	bundle: bundleSchema,
 	/** Keep asking when nobody bids, until cancelled. Default: report `starved` and end. */
 	keepTrying: v.boolean(),
 });
@@ -46,7 +48,20 @@ export const placeEventSchema = v.variant('type', [
 		slotsOffered: v.number(),
 		reason: v.optional(v.string()),
 	}),
-	v.strictObject({ type: v.literal('awarded'), ...at, machineId: machineIdSchema, awardId: ulidSchema }),
+	/**
+	 * The tender has to be signed again, under this ID and for these slots, because others will not take it twice: answer
+	 * with `retender`. Without an answer nobody is asked, and the round ends as if nobody had bid.
+	 */
+	v.strictObject({ type: v.literal('retender'), tenderId: ulidSchema, slots: v.array(slotGenSchema) }),
+	/** Answer with `deliver`. */
+	v.strictObject({
+		type: v.literal('awarded'),
+		...at,
+		machineId: machineIdSchema,
+		awardId: ulidSchema,
+		/** Of the winner, to be checked: the workload is sealed to its key. */
+		credential: envelopeSchema,
+	}),
 	v.strictObject({ type: v.literal('accepted'), ...at, machineId: machineIdSchema }),
 	v.strictObject({ type: v.literal('rejected'), ...at, machineId: machineIdSchema, reason: v.string() }),
 	/** A pod asks for admission: answer with `admit`. */
@@ -76,6 +91,13 @@ export const placeEventSchema = v.variant('type', [
 ]);
 export type PlaceEvent = v.InferOutput<typeof placeEventSchema>;
 
+export const deliverRequestSchema = v.strictObject({
+	awardId: ulidSchema,
+	/** The bundle, for the winner of this award alone (`sealBundle`). */
+	sealed: bytesSchema(SEALED_BUNDLE_BYTES_MAX),
+});
+export type DeliverRequest = v.InferOutput<typeof deliverRequestSchema>;
+
 export const admitRequestSchema = v.strictObject({
 	awardId: ulidSchema,
 	csrCid: cidSchema,
@@ -100,5 +122,14 @@ export type Admission = Extract<AdmitRequest['answer'], { admitted: true }>;
 
 export const placementMethods = {
 	place: rpc.stream({ input: placeRequestSchema, output: placeEventSchema }),
+	/** Answers a `retender` event. */
+	retender: rpc({
+		input: v.strictObject({ tender: envelopeSchema }),
+		output: v.strictObject({}),
+		idempotent: true,
+	}),
+	/** Answers an `awarded` event. Rejects with `not_found` when the award is over. */
+	deliver: rpc({ input: deliverRequestSchema, output: v.strictObject({}), idempotent: true }),
+	/** Answers a `csr` event. */
 	admit: rpc({ input: admitRequestSchema, output: v.strictObject({}), idempotent: true }),
 };

@@ -10,6 +10,8 @@ const TENDER_TTL_MS = 30_000;
 
 export interface TenderRequest {
 	readonly bundle: OpenedBundle;
+	/** Default: a new one. */
+	readonly tenderId?: string;
 	readonly slots: readonly SlotGen[];
 	/** The host that collects the bids. */
 	readonly requester: MachineId;
@@ -28,7 +30,7 @@ export function tenderFor(request: TenderRequest): { readonly tenderId: string; 
 	const { bundle, nowMs } = request;
 	const replicasOn = new Map<MachineId, number>();
 	for (const id of request.runningOn ?? []) replicasOn.set(id, (replicasOn.get(id) ?? 0) + 1);
-	const tenderId = createUlid(nowMs);
+	const { tenderId = createUlid(nowMs) } = request;
 	const body: Omit<Tender, 'nonce'> = {
 		tenderId,
 		wid: bundle.wid,

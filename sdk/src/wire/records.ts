@@ -22,12 +22,12 @@ import {
 	csrSchema,
 	genesisSchema,
 	hostStatementSchema,
-	ownerRequestSchema,
 	ownerRootSchema,
 	replicaCertSchema,
 	serviceRecordSchema,
 	tenderGrantSchema,
 	tenderSchema,
+	workloadEndSchema,
 } from './workload-records.ts';
 
 const KIB = 1024;
@@ -59,7 +59,7 @@ export const RECORDS = {
 	},
 	'service-record': { schema: serviceRecordSchema, bytesMax: 24 * KIB, names: 'key-id' },
 	presence: { schema: presenceSchema, bytesMax: 24 * KIB, names: 'key-id' },
-	'owner-request': { schema: ownerRequestSchema, bytesMax: 8 * KIB, names: 'key' },
+	'workload-end': { schema: workloadEndSchema, bytesMax: 8 * KIB, names: 'key' },
 } as const;
 export type RecordType = keyof typeof RECORDS;
 export type RecordBody<T extends RecordType> = v.InferOutput<(typeof RECORDS)[T]['schema']>;
@@ -83,3 +83,6 @@ export const bundleSchema = v.strictObject({
 	manifest: bytesSchema(LIMITS.manifestBytesMax),
 });
 export type Bundle = v.InferOutput<typeof bundleSchema>;
+
+/** A bundle, sealed: its four records and the manifest, with room for the frame. */
+export const SEALED_BUNDLE_BYTES_MAX = 4 * LIMITS.recordBytesMax + LIMITS.manifestBytesMax;

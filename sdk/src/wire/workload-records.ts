@@ -227,14 +227,16 @@ export const serviceRecordSchema = v.strictObject({
 });
 export type ServiceRecord = v.InferOutput<typeof serviceRecordSchema>;
 
-/** The owner proves itself for one question or command to hosts. Signed by the owner. */
-export const ownerRequestSchema = v.strictObject({
+/**
+ * A workload is over: hosts that were away hear it from any other. Names nothing but the workload's ID, which `owner` and
+ * `salt` make (see `genesisSchema`). Signed by the owner.
+ */
+export const workloadEndSchema = v.strictObject({
+	wid: workloadIdSchema,
 	owner: ownerIdSchema,
-	verb: v.picklist(['list', 'logs', 'charter', 'events']),
-	/** Only this workload; absent: all of the owner's. */
-	wid: v.optional(workloadIdSchema),
+	salt: exactBytesSchema(32),
+	/** Of the charter that deleted it; what was chartered under a newer one lives. */
+	era: safeInt,
 	ts: timeMs,
-	nonce: nonceSchema,
-	exp: timeMs,
 });
-export type OwnerRequest = v.InferOutput<typeof ownerRequestSchema>;
+export type WorkloadEnd = v.InferOutput<typeof workloadEndSchema>;

@@ -226,15 +226,15 @@ describe('requester: refusals and silence', () => {
 		expect(p.all('award').map(({ machineId }) => machineId)).to.deep.equal([a, b, c]);
 	});
 
-	it('takes two seconds of silence for a rejection, cancels, and ignores the late answer', () => {
+	it('takes four seconds of silence for a rejection, cancels, and ignores the late answer', () => {
 		const p = placement();
 		p.start(a, b);
 		p.bid(a, { score: 0.9 });
 		p.bid(b);
 		const late = p.all('award')[0]?.awardId ?? '';
-		p.passMs(2_000);
+		p.passMs(4_000);
 		expect(p.all('cancel-award')).to.deep.include.members([
-			{ type: 'cancel-award', awardId: late, machineId: a, reason: 'no answer to the award within 2000 ms' },
+			{ type: 'cancel-award', awardId: late, machineId: a, reason: 'no answer to the award within 4000 ms' },
 		]);
 		expect(p.all('award').map(({ machineId }) => machineId)).to.deep.equal([a, b]);
 		expect(p.accept(late)).to.deep.equal([]);

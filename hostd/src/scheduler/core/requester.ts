@@ -22,7 +22,12 @@ export interface RequesterConfig {
 	 * are dead leave the list of those present, and end the wait. Default 1,500.
 	 */
 	readonly patienceMs: number;
-	/** Silence after an award that counts as a refusal. Default 2,000. */
+	/**
+	 * How long the client may take to seal the workload to the winner. Its own bound, so that a slow client is not taken for
+	 * a slow host. Default 2,000.
+	 */
+	readonly deliveryTimeoutMs: number;
+	/** Silence after an award that counts as a refusal, delivery included. Default 4,000. */
 	readonly awardTimeoutMs: number;
 	/** From award to admission, and from admission to ready. Default 120,000. */
 	readonly awardTtlMs: number;
@@ -38,7 +43,8 @@ export interface RequesterConfig {
 export const DEFAULT_REQUESTER: RequesterConfig = {
 	windowMs: 500,
 	patienceMs: 1_500,
-	awardTimeoutMs: 2_000,
+	deliveryTimeoutMs: 2_000,
+	awardTimeoutMs: 4_000,
 	awardTtlMs: 120_000,
 	hostLossGraceMs: 3_000,
 	leaseCheckMs: 150,

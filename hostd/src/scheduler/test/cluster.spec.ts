@@ -1,10 +1,18 @@
 import { MeshError } from '@beemesh/sdk/errors';
-import { createKeyPair, createNodeKeys } from '@beemesh/sdk/identity';
-import type { Award } from '@beemesh/sdk/wire';
+import type { PlaceEvent } from '@beemesh/sdk/api';
+import {
+	createKeyPair,
+	createNodeKeys,
+	createUlid,
+	openMachineCredential,
+	sealBundle,
+} from '@beemesh/sdk/identity';
+import type { Award, Tender } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { afterEach, describe, it } from 'mocha';
 import { type Cluster, startCluster } from './cluster.ts';
-import { admissionOf, createWorkload, ofType, placeAndAdmit } from './workload.ts';
+import { createTestRoot } from '../../mesh/test/root.ts';
+import { admissionOf, createWorkload, ofType, placeAndAdmit, type TestWorkload } from './workload.ts';
 
 describe('scheduler in a mesh in memory', function () {
 	this.timeout(30_000);
@@ -271,6 +279,109 @@ describe('scheduler in a mesh in memory', function () {
 		});
 	});
 
+	describe('delivery of what is placed', () => {
+		type Awarded = Extract<PlaceEvent, { type: 'awarded' }>;
+
+		/** Places one slot on two hosts; `sealed` says what is delivered for each award, if anything. */
+		async function placed(sealed: (award: Awarded, workload: TestWorkload) => Uint8Array | undefined) {
+			const { first, hosts } = await start(2, { requester: { deliveryTimeoutMs: 200 } });
+			const workload = createWorkload();
+			const events: PlaceEvent[] = [];
+			const { tender } = workload.request(first.machineId, 1);
+			for await (const event of first.scheduler.place({ tender, keepTrying: false }, never)) {
+				events.push(event);
+				if (event.type !== 'awarded') continue;
+				const bytes = sealed(event, workload);
+				if (bytes !== undefined) first.scheduler.deliver({ awardId: event.awardId, sealed: bytes });
+			}
+			for (const { resources, pods } of hosts) {
+				expect(pods.size).to.equal(0);
+				expect(resources.usage().running.cpuMillis).to.equal(0);
+			}
+			return { events, rejected: ofType(events, 'rejected'), first, hosts };
+		}
+		const { mesh } = createTestRoot();
+		const never = new AbortController().signal;
+		const opened = (credential: Uint8Array) => openMachineCredential(credential, mesh, Date.now());
+
+		it('withheld, fails the award with its reason, and the next bid is tried', async () => {
+			const { events, rejected } = await placed(() => undefined);
+			expect(rejected.map(({ reason }) => reason)).to.deep.equal(
+				Array(2).fill('deadline: whoever asked for this placement has not delivered the workload within 200 ms'),
+			);
+			expect(new Set(rejected.map(({ machineId }) => machineId)).size).to.equal(2);
+			expect(events.at(-1)?.type).to.equal('starved');
+		});
+
+		it('for another award is refused by the winner', async () => {
+			const { rejected } = await placed(({ credential }, { bundle }) =>
+				sealBundle(bundle, createUlid(Date.now()), opened(credential)),
+			);
+			expect(rejected).to.have.length(2);
+			for (const { reason } of rejected) expect(reason).to.equal('unauthorized: what was delivered is for another award');
+		});
+
+		it('for another machine cannot be opened by the winner', async () => {
+			const stranger = createTestRoot().enrol();
+			const { rejected } = await placed(({ awardId }, { bundle }) =>
+				sealBundle(bundle, awardId, opened(stranger.credential)),
+			);
+			expect(rejected).to.have.length(2);
+			for (const { reason } of rejected) expect(reason).to.match(/^unauthorized: /);
+		});
+
+		it('of another workload than the tendered one is refused by the winner', async () => {
+			const other = createWorkload('other');
+			const { rejected } = await placed(({ awardId, credential }) =>
+				sealBundle(other.bundle, awardId, opened(credential)),
+			);
+			expect(rejected).to.have.length(2);
+			for (const { reason } of rejected)
+				expect(reason).to.equal('unauthorized: the bundle is not that of the awarded workload and manifest');
+		});
+
+		it('is taken once, and not for an award that is over', async () => {
+			let award: Awarded | undefined;
+			const { first } = await placed((event) => {
+				award = event;
+				return undefined;
+			});
+			const { awardId = '' } = award ?? {};
+			expect(() => first.scheduler.deliver({ awardId, sealed: new Uint8Array(1) }))
+				.to.throw()
+				.with.property('code', 'not_found');
+		});
+	});
+
+	describe('a tender that is signed again', () => {
+		it('is what was asked for, or nobody sees it', async () => {
+			const { first } = await start(1, { capacity: { memoryBytes: 0 } });
+			const workload = createWorkload();
+			const stop = new AbortController();
+			const request = workload.request(first.machineId, 1, {}, true);
+			const refused: string[] = [];
+			for await (const event of first.scheduler.place(request, stop.signal)) {
+				if (event.type !== 'retender') continue;
+				const { tenderId, slots } = event;
+				const again = { ...workload.tender(first.machineId, slots), tenderId };
+				for (const [what, body] of [
+					['another slot', { ...again, slots: [{ slot: 5, gen: 1 }] }],
+					['another need', { ...again, requirements: { ...again.requirements, images: ['other'] } }],
+					['another round', { ...again, tenderId: createUlid(Date.now()) }],
+				] as const) {
+					const nonce = workload.tender(first.machineId, slots).nonce;
+					try {
+						first.scheduler.retender(workload.sign({ ...body, nonce } as Tender));
+					} catch (error) {
+						refused.push(`${what}: ${(error as MeshError).code}`);
+					}
+				}
+				stop.abort();
+			}
+			expect(refused).to.deep.equal(['another slot: not_found', 'another need: not_found', 'another round: not_found']);
+		});
+	});
+
 	describe('bad input', () => {
 		it('is refused by every check, with nothing asked and nothing changed', async () => {
 			const { hosts, first } = await start(2);
@@ -284,7 +395,7 @@ describe('scheduler in a mesh in memory', function () {
 			const cases: [string, Uint8Array, string][] = [
 				['a forged signature', flipped, 'unauthorized'],
 				['a key that was not granted', workload.sign(body(), createKeyPair()), 'unauthorized'],
-				['another workload’s grant', workload.sign({ ...body(), grant: other.bundle.grant }), 'invalid_input'],
+				['another workload’s grant', workload.sign({ ...body(), grant: other.bundle.grant }), 'unauthorized'],
 				['an expired tender', workload.sign({ ...body(), exp: Date.now() - 1 }), 'unauthorized'],
 				['an old tender', workload.sign({ ...body(), ts: hourAgo }), 'unauthorized'],
 				['more than the quota', workload.sign(workload.tender(first.machineId, many)), 'unauthorized'],
@@ -294,7 +405,7 @@ describe('scheduler in a mesh in memory', function () {
 			];
 			for (const [name, tender, code] of cases) {
 				const events = first.scheduler.place(
-					{ tender, bundle: workload.bundle, keepTrying: false },
+					{ tender, keepTrying: false },
 					new AbortController().signal,
 				);
 				const error = await Array.fromAsync(events).then(

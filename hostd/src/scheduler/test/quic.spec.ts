@@ -57,7 +57,7 @@ describe('scheduler on QUIC', function () {
 		const workload = createWorkload();
 		await placeAndAdmit(one.scheduler, workload, workload.request(one.machineId, 1));
 		const tender = workload.sign(workload.tender(two.machineId, [{ slot: 0, gen: 2 }]));
-		const events = await placeAndAdmit(two.scheduler, workload, { tender, bundle: workload.bundle, keepTrying: false });
+		const events = await placeAndAdmit(two.scheduler, workload, { tender, keepTrying: false });
 		expect(ofType(events, 'outcome')[0]).to.include({ outcome: 'deployed', gen: 2 });
 	});
 

@@ -16,6 +16,7 @@ import {
 	ownerIdOf,
 	peekRecord,
 	requestAdmission,
+	sealBundle,
 	signRecord,
 	signTender,
 	workloadIdOf,
@@ -128,7 +129,7 @@ export function createWorkload(name = 'web', quota = 64): TestWorkload {
 		sign,
 		request(requester, slotCount, requirements, keepTrying = false) {
 			const slots = Array.from({ length: slotCount }, (_, slot) => ({ slot, gen: 1 }));
-			return { tender: sign(tender(requester, slots, requirements)), bundle, keepTrying };
+			return { tender: sign(tender(requester, slots, requirements)), keepTrying };
 		},
 	};
 }
@@ -143,7 +144,7 @@ export function admissionOf(award: Award, host: NodeKeys, replica: NodeKeys = cr
 	return { csr, statement: signRecord('host-statement', body, host.signer), csrCid };
 }
 
-/** What `beectl` does: reads the events, admits whoever asks. */
+/** What `beectl` does: reads the events, seals the workload to the winners, admits whoever asks. */
 export async function placeAndAdmit(
 	scheduler: Scheduler,
 	workload: TestWorkload,
@@ -154,6 +155,17 @@ export async function placeAndAdmit(
 	for await (const event of scheduler.place(request, options.signal ?? new AbortController().signal)) {
 		events.push(event);
 		options.onEvent?.(event);
+		if (event.type === 'retender') {
+			const first = peekRecord('tender', request.tender).body;
+			const { tenderId, slots } = event;
+			const { ts, exp, nonce } = workload.tender(first.requester, slots);
+			scheduler.retender(workload.sign({ ...first, tenderId, slots, ts, exp, nonce }));
+		}
+		if (event.type === 'awarded') {
+			const { awardId } = event;
+			const winner = openMachineCredential(event.credential, createTestRoot().mesh, Date.now());
+			scheduler.deliver({ awardId, sealed: sealBundle(workload.bundle, awardId, winner) });
+		}
 		if (event.type !== 'csr') continue;
 		const machine = openMachineCredential(event.credential, createTestRoot().mesh, Date.now());
 		const { csr } = openAdmission(event.csr, event.statement, machine);

@@ -16,6 +16,7 @@ import {
 	openBundle,
 	openCredential,
 	openMachineCredential,
+	openSealedBundle,
 	openTender,
 	ownerIdOf,
 	peekRecord,
@@ -25,7 +26,7 @@ import {
 } from '../../identity/index.ts';
 import type { MachineId, Manifest, ReplicaId, SlotGen } from '../../wire/index.ts';
 import { type LiveReplica, ReplicaDriver, type ReplicaWorld } from '../driver.ts';
-import type { AdmitRequest, PlaceEvent, PlaceRequest } from '../placement-api.ts';
+import type { AdmitRequest, DeliverRequest, PlaceEvent, PlaceRequest } from '../placement-api.ts';
 
 const HOST = createPeerKey().peerId as MachineId;
 const OTHER_HOSTS = [1, 2].map(() => createPeerKey().peerId as MachineId);
@@ -87,10 +88,17 @@ function pod(
 	return { type: 'csr', ...at, awardId, csr, statement, credential: credentialOf(machine) };
 }
 
+function awarded(at: SlotGen, awardId: string, machine: NodeKeys): Extract<PlaceEvent, { type: 'awarded' }> {
+	const machineId = machine.peer.peerId as MachineId;
+	return { type: 'awarded', ...at, machineId, awardId, credential: credentialOf(machine) };
+}
+
 /** A host that plays a script; the test sees what the driver asks for and answers. */
 class ScriptedHost {
 	readonly asked: PlaceRequest[] = [];
 	readonly answers: AdmitRequest[] = [];
+	readonly delivered: DeliverRequest[] = [];
+	readonly tenders: Uint8Array[] = [];
 	readonly committed: SlotGen[] = [];
 	refuseCommit: MeshError | undefined;
 	script: (request: PlaceRequest) => AsyncIterable<PlaceEvent> = async function* () {};
@@ -119,6 +127,14 @@ class ScriptedHost {
 				place: (request) => {
 					this.asked.push(request);
 					return this.script(request);
+				},
+				retender: async ({ tender }) => {
+					this.tenders.push(tender);
+					return {};
+				},
+				deliver: async (request) => {
+					this.delivered.push(request);
+					return {};
 				},
 				admit: async (request) => {
 					this.answers.push(request);
@@ -186,7 +202,7 @@ describe('healing through the host', () => {
 		const awardId = createUlid(Date.now());
 		const [answer] = await heal(
 			host,
-			(at) => [{ type: 'awarded', ...at, machineId, awardId }, pod(bundle, at, awardId, machine)],
+			(at) => [awarded(at, awardId, machine), pod(bundle, at, awardId, machine)],
 			1,
 		);
 		const { tender } = openTender(host.asked[0]?.tender as Uint8Array, Date.now());
@@ -210,7 +226,7 @@ describe('healing through the host', () => {
 			new ScriptedHost(bundle),
 			(at) => {
 				const first = pod(bundle, at, awardId, machine);
-				return [{ type: 'awarded', ...at, machineId, awardId }, first, first, pod(bundle, at, awardId, machine)];
+				return [awarded(at, awardId, machine), first, first, pod(bundle, at, awardId, machine)];
 			},
 			3,
 		);
@@ -218,6 +234,51 @@ describe('healing through the host', () => {
 		expect(admitted).to.have.length(2);
 		expect(admitted[0]).to.deep.equal(admitted[1]);
 		expect(answers.find((a) => !a.admitted)).to.deep.include({ reason: 'another replica has asked under this award' });
+	});
+
+	it('seals the workload to the winner alone, and to no machine that is not of the mesh or not the winner', async () => {
+		const bundle = makeBundle(2);
+		const host = new ScriptedHost(bundle);
+		const [winner, other] = [createNodeKeys(), createNodeKeys()];
+		const stranger = { ...awarded({ slot: 1, gen: 2 }, createUlid(Date.now()), other) };
+		const strangers = createMesh('other', createKeyPair(), Date.now());
+		const keys = { machineId: stranger.machineId, sigKey: other.signer.publicKey, kemKey: other.kem.publicKey };
+		const terms = { mesh: strangers.cid, ...keys, caps: [], labels: {}, serial: 1, nbf: Date.now() };
+		const awardId = createUlid(Date.now());
+		await heal(
+			host,
+			(at) => [
+				{ ...stranger, credential: certifyMachine(terms, createKeyPair()) },
+				{ ...awarded(at, createUlid(Date.now()), other), credential: credentialOf(winner) },
+				awarded(at, awardId, winner),
+				pod(bundle, at, awardId, winner),
+			],
+			1,
+		);
+		expect(host.asked[0]).to.have.keys('tender', 'keepTrying');
+		expect(host.delivered.map((delivery) => delivery.awardId)).to.deep.equal([awardId]);
+		const { sealed } = host.delivered[0] as DeliverRequest;
+		expect(openSealedBundle(sealed, awardId, winner.kem)).to.deep.equal(bundle.bundle);
+		expect(() => openSealedBundle(sealed, awardId, other.kem)).to.throw().with.property('code', 'unauthorized');
+		expect(() => openSealedBundle(sealed, createUlid(Date.now()), winner.kem)).to.throw('another award');
+	});
+
+	it('signs the tender again for the slots that are left', async () => {
+		const bundle = makeBundle(2);
+		const host = new ScriptedHost(bundle);
+		const machine = createNodeKeys();
+		const [tenderId, awardId] = [createUlid(Date.now()), createUlid(Date.now())];
+		await heal(
+			host,
+			(at) => [
+				{ type: 'retender', tenderId, slots: [at] },
+				awarded(at, awardId, machine),
+				pod(bundle, at, awardId, machine),
+			],
+			1,
+		);
+		const { tender } = openTender(host.tenders[0] as Uint8Array, Date.now());
+		expect(tender.body).to.deep.include({ tenderId, slots: [{ slot: 1, gen: 2 }], requester: HOST });
 	});
 
 	for (const [what, change] of [
@@ -235,7 +296,7 @@ describe('healing through the host', () => {
 				host,
 				(at) => {
 					const { at: other, machine: stranger } = { at, machine, ...change };
-					return [{ type: 'awarded', ...at, machineId, awardId }, pod(bundle, other, awardId, stranger)];
+					return [awarded(at, awardId, machine), pod(bundle, other, awardId, stranger)];
 				},
 				1,
 			);
@@ -252,7 +313,7 @@ describe('healing through the host', () => {
 		const awardId = createUlid(Date.now());
 		const [answer] = await heal(
 			host,
-			(at) => [{ type: 'awarded', ...at, machineId, awardId }, pod(bundle, at, awardId, machine)],
+			(at) => [awarded(at, awardId, machine), pod(bundle, at, awardId, machine)],
 			1,
 		);
 		expect(answer).to.deep.equal({ admitted: false, reason: 'no majority of the members answers' });

@@ -109,9 +109,9 @@ export async function createLocalHost(options: LocalHostOptions): Promise<LocalH
 		async *place() {
 			throw new MeshError('unavailable', 'nobody places replicas in dev mode: start another process');
 		},
-		async admit() {
-			throw new MeshError('unavailable', 'nobody places replicas in dev mode');
-		},
+		retender: notInDevMode,
+		deliver: notInDevMode,
+		admit: notInDevMode,
 	};
 
 	return {
@@ -125,6 +125,10 @@ export async function createLocalHost(options: LocalHostOptions): Promise<LocalH
 			await claim.release();
 		},
 	};
+}
+
+async function notInDevMode(): Promise<never> {
+	throw new MeshError('unavailable', 'nobody places replicas in dev mode');
 }
 
 function makeBundle(
