@@ -17,7 +17,7 @@ export function scoring(topics: readonly string[], blameOf: (peer: string) => nu
 	const topic = {
 		topicWeight: 1,
 		// Messages that any peer could have seen to be invalid: three in a few seconds, and it is greylisted.
-		invalidMessageDeliveriesWeight: -10,
+		invalidMessageDeliveriesWeight: -15,
 		invalidMessageDeliveriesDecay: 0.9,
 		timeInMeshWeight: 0,
 		timeInMeshQuantum: 1_000,

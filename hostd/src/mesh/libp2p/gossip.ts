@@ -28,11 +28,9 @@ const STREAMS_MAX = 4;
 const ID_BYTES = 20;
 /** RPCs of one peer, each with up to all that `decodeRpcLimits` allows. Honest ones send some 20 a second in a mesh of 64. */
 const RPCS: RateConfig = { perMinute: 100 * 60, burst: 600 };
-/** Bytes of one peer, counted in chunks or parts of them: 1 MiB a second, 8 MiB at once. */
+/** Bytes of one peer, counted in chunks or parts of them: 1 MiB a second, 8 MiB at once. More is a flood, whatever it says. */
 const CHUNK_BYTES = 4 * 1024;
 const CHUNKS: RateConfig = { perMinute: 256 * 60, burst: 2_048 };
-/** More than that is a flood, whatever it says: the peer is not listened to from the first time on. */
-const FLOOD_BLAME = 10;
 
 const RESULTS: Readonly<Record<Verdict, TopicValidatorResult>> = {
 	accept: TopicValidatorResult.Accept,
@@ -44,6 +42,8 @@ const RESULTS: Readonly<Record<Verdict, TopicValidatorResult>> = {
 interface Router extends GossipSub {
 	handleReceivedRpc(from: { toString(): string }, rpc: unknown): Promise<void>;
 	getScore(peer: string): number;
+	/** Ours: peers whose streams were reset in the middle of a flood, which gossipsub has forgotten by then. */
+	flooded: Set<string>;
 }
 
 /** `topics`: those that there are; subscriptions to others and messages on them are not listened to. */
@@ -89,7 +89,7 @@ export function gossipService(topics: readonly string[], nowMs: () => number) {
 				const now = nowMs();
 				for (let rest = length; rest > 0; rest -= CHUNK_BYTES) {
 					if (!bytes.allows(remote, now)) {
-						for (let i = 0; i < FLOOD_BLAME; i++) blame.add(remote, now);
+						router.flooded.add(remote);
 						return false;
 					}
 					bytes.spend(remote, now);
@@ -98,6 +98,7 @@ export function gossipService(topics: readonly string[], nowMs: () => number) {
 			},
 		};
 		const router = make(metered(components, meter)) as Router;
+		router.flooded = new Set();
 		const rpcs = createRateLimit(RPCS);
 		const { handleReceivedRpc } = router;
 		// Gossipsub decodes and routes however many there are.
@@ -115,10 +116,11 @@ export function gossipService(topics: readonly string[], nowMs: () => number) {
 export function createGossip(pubsub: GossipSub, expel: (machineId: MachineId) => void): Gossip {
 	const router = pubsub as Router;
 	router.addEventListener('gossipsub:heartbeat', () => {
-		for (const peer of router.getPeers()) {
-			const name = peer.toString();
-			if (router.getScore(name) <= SCORES.expelled) expel(name as MachineId);
-		}
+		const names = router.getPeers().map(String);
+		const bad = names.filter((name) => router.getScore(name) <= SCORES.expelled);
+		const all = new Set([...bad, ...router.flooded]);
+		router.flooded.clear();
+		for (const name of all) expel(name as MachineId);
 	});
 	return {
 		async publish(topic, data) {
