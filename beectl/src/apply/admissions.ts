@@ -13,6 +13,7 @@ import {
 	groupKeyCommit,
 	linkOf,
 	type OpenedMesh,
+	type OpenedRecord,
 	openAdmission,
 	openMachineCredential,
 	openReplicaCert,
@@ -80,7 +81,7 @@ export class Admissions {
 		requireAsRequested(cert, csr, { machineId, manifestCid });
 		let sealed: Uint8Array;
 		try {
-			sealed = this.#admit(cert.envelope, cert.body.kemKey, nowMs);
+			sealed = this.#admit(cert, nowMs);
 		} catch (error) {
 			// A slot that was admitted, lost, and awarded again under its generation: the members that are in see to it.
 			if (!isForged(error)) throw error;
@@ -98,19 +99,27 @@ export class Admissions {
 	}
 
 	/** The next epoch, and what the newcomer is told. */
-	#admit(cert: Uint8Array, kemKey: Uint8Array, nowMs: number): Uint8Array {
+	#admit({ envelope: cert, body }: OpenedRecord<'replica-cert'>, nowMs: number): Uint8Array {
 		const { bundle, owner, tenderKey } = this.#workload;
 		const groupKey = createGroupKey();
 		const options = { tsMs: nowMs, groupKeyCommit: groupKeyCommit(groupKey) };
 		const draft =
 			this.#chain === undefined
-				? foundingEpoch(bundle.charter.body, [cert], options)
+				? foundingEpoch(bundle.charter.body, [cert], { ...options, vacant: this.#vacantBefore(body) })
 				: this.#chain.draft([{ type: 'admit', cert }], options);
 		const link = linkOf(draft, [signRecordPart('epoch', draft.body, owner.signer)]);
 		if (this.#chain === undefined) this.#chain = EpochChain.found(bundle.charter, link, nowMs);
 		else this.#chain.offer([link], nowMs);
 		const secrets = { psk: owner.psk, groupKey, tenderSecret: tenderKey.seed };
-		return sealAdmission({ links: [...this.#chain.linksSince(-1)], ...secrets }, kemKey);
+		return sealAdmission({ links: [...this.#chain.linksSince(-1)], ...secrets }, body.kemKey);
+	}
+
+	/** What ended before this placement had the generation before, in every slot. */
+	#vacantBefore({ slot: first, gen }: SlotGen): SlotGen[] {
+		if (gen === 1) return [];
+		const { replicas } = this.#workload.bundle.charter.body;
+		const slots = Array.from({ length: replicas }, (_, slot) => slot);
+		return slots.filter((slot) => slot !== first).map((slot) => ({ slot, gen: gen - 1 }));
 	}
 
 	get slotsAdmitted(): readonly number[] {

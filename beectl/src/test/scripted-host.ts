@@ -18,7 +18,7 @@ import type { AdmitRequest, PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
 import {
 	certifyMachine,
-	cidOf,
+	certifyOwn,
 	createKeyPair,
 	createMesh,
 	createNodeKeys,
@@ -167,7 +167,7 @@ export async function startScriptedHost(
 			});
 			const answered = new Promise<AdmitRequest>((resolve) => answers.set(awardId, resolve));
 			const { credential } = host;
-			yield { type: 'csr', ...at, awardId, credential, ...signedRequest(csr, replica, machine, awardId) };
+			yield { type: 'csr', ...at, awardId, credential, ...signedRequest(csr, replica, machine, bundle.charter.body) };
 			const { answer } = await answered;
 			host.admissions.push(answer);
 			if (!answer.admitted) {
@@ -262,8 +262,6 @@ export async function startScriptedHost(
 			return {};
 		},
 		admit: (request) => {
-			const { answer } = request;
-			if (answer.admitted) peekRecord('replica-cert', answer.cert);
 			answers.get(request.awardId)?.(request);
 			return {};
 		},
@@ -309,15 +307,15 @@ function signedRequest(
 	at: Parameters<typeof requestAdmission>[1],
 	replica: NodeKeys,
 	machine: NodeKeys,
-	awardId: string,
+	charter: Charter,
 ) {
-	const { envelope } = requestAdmission(replica, at);
-	const machineId = machine.peer.peerId as MachineId;
-	const csrCid = openCsr(envelope).cid;
-	const manifestCid = cidOf(new Uint8Array());
+	const csr = openCsr(requestAdmission(replica, at).envelope);
+	const { awardId } = at;
+	const about = { machineId: machine.peer.peerId as MachineId, manifestCid: charter.manifestCid };
 	return {
-		csr: envelope,
-		statement: signRecord('host-statement', { awardId, csrCid, manifestCid, machineId, ts: at.ts }, machine.signer),
+		csr: csr.envelope,
+		cert: certifyOwn(charter, csr, about, replica.signer, at.ts),
+		statement: signRecord('host-statement', { awardId, csrCid: csr.cid, ...about, ts: at.ts }, machine.signer),
 	};
 }
 

@@ -110,7 +110,7 @@ describe('beectl against a host', () => {
 			expect(out).to.equal('statefulset.apps/kv placed again\n');
 			const [before, after] = placed();
 			expect(after?.charter.body.era).to.be.greaterThan(before?.charter.body.era ?? 0);
-			expect(after?.tenderKey.publicKey).not.to.deep.equal(before?.tenderKey.publicKey);
+			expect(after?.grant.body.tenderKey).not.to.deep.equal(before?.grant.body.tenderKey);
 			expect([...host.workloads.values()][0]?.pods.map(({ gen }) => gen)).to.deep.equal([2, 2, 2]);
 		});
 

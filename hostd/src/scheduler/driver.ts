@@ -4,7 +4,7 @@
  */
 import type { Admission, AdmitRequest, DeliverRequest, PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
-import { createUlid, type OpenedBundle, openAdmission, openRecord, peekRecord } from '@beemesh/sdk/identity';
+import { createUlid, type OpenedBundle, openAdmission, peekRecord } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
 import type { Bid, MachineId, OwnerId, WorkloadId } from '@beemesh/sdk/wire';
 import { type Clock, MachineApi, type MeshNode, systemClock, type Verdict } from '../mesh/index.ts';

@@ -3,7 +3,7 @@
  * is placed: the client seals the workload to each winner, and signs the tender again where that is needed.
  */
 import type { PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
-import { isMeshError, MeshError } from '@beemesh/sdk/errors';
+import { isMeshError } from '@beemesh/sdk/errors';
 import { sameBytes, signRecord } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
 import {

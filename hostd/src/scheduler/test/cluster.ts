@@ -62,8 +62,8 @@ export function startScheduler(
 	};
 }
 
-function pick({ csr, statement }: ReturnType<typeof admissionOf>) {
-	return { csr, statement };
+function pick({ csr, cert, statement }: ReturnType<typeof admissionOf>) {
+	return { csr, cert, statement };
 }
 
 export interface Cluster extends AsyncDisposable {

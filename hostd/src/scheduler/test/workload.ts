@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
 import {
-	certify,
+	certifyOwn,
 	createKeyPair,
 	createNodeKeys,
 	createUlid,
@@ -12,6 +12,7 @@ import {
 	type KeyPair,
 	type NodeKeys,
 	openAdmission,
+	openCsr,
 	openMachineCredential,
 	ownerIdOf,
 	peekRecord,
@@ -91,8 +92,6 @@ export function createWorkload(name = 'web', quota = 64): TestWorkload {
 		genesis: signRecord('genesis', genesis, owner),
 		charter: signRecord('charter', charter, owner),
 		grant,
-		tenderSecret: tenderKey.seed,
-		psk: new Uint8Array(32),
 		manifest: bytes,
 	};
 	const tender: TestWorkload['tender'] = (requester, slots, requirements = {}) => {
@@ -138,10 +137,11 @@ export function createWorkload(name = 'web', quota = 64): TestWorkload {
 export function admissionOf(award: Award, host: NodeKeys, replica: NodeKeys = createNodeKeys()) {
 	const { wid, slot, gen, awardId, manifestCid, machineId } = award;
 	const at = { wid, slot, gen, incarnation: 0, awardId, addresses: [], ts: Date.now() };
-	const { envelope: csr } = requestAdmission(replica, at);
-	const csrCid = peekRecord('csr', csr).cid;
+	const opened = openCsr(requestAdmission(replica, at).envelope);
+	const { envelope: csr, cid: csrCid } = opened;
+	const cert = certifyOwn(createWorkload().charter, opened, { machineId, manifestCid }, replica.signer, Date.now());
 	const body = { awardId, csrCid, manifestCid, machineId, ts: Date.now() };
-	return { csr, statement: signRecord('host-statement', body, host.signer), csrCid };
+	return { csr, cert, statement: signRecord('host-statement', body, host.signer), csrCid };
 }
 
 /** What `beectl` does: reads the events, seals the workload to the winners, admits whoever asks. */
@@ -169,12 +169,12 @@ export async function placeAndAdmit(
 		if (event.type !== 'csr') continue;
 		const machine = openMachineCredential(event.credential, createTestRoot().mesh, Date.now());
 		const { csr } = openAdmission(event.csr, event.statement, machine);
-		const { machineId } = machine;
-		const cert = certify(workload.charter, csr.body, machineId, workload.tenderKey, Date.now());
+		// The host passes on what only the newcomer can open; here it can be anything.
+		const sealed = event.cert.slice(0, 64);
 		await scheduler.admit({
 			awardId: event.awardId,
 			csrCid: csr.cid,
-			answer: { admitted: true, cert, members: [], foundingSlots: 0 },
+			answer: { admitted: true, sealed, members: [], foundingSlots: 0 },
 		});
 	}
 	return events;
