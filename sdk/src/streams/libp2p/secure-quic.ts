@@ -5,6 +5,7 @@
 import type { MultiaddrConnection } from '@libp2p/interface';
 import { MeshError } from '../../errors.ts';
 import {
+	BATCH_BYTES,
 	broken,
 	type Channel,
 	cutOff,
@@ -19,6 +20,9 @@ import {
 import { addressOf } from './address.ts';
 import { type NativeStream, READ_BYTES } from './native.ts';
 import type { QuicLayer } from './quic.ts';
+
+/** Writes of this size are bulk. */
+const SCRATCH_FROM_BYTES = 32 * 1024;
 
 export const QUIC_SESSION = '/beemesh/session/quic/1';
 
@@ -99,6 +103,9 @@ class SecureNativeStream<P> implements NativeStream {
 	readonly #identified = Promise.withResolvers<Channel>();
 	/** Inbound: of the number, until it is whole. Outbound: of our number, until it is sent. */
 	#numberBytes: Uint8Array;
+	/** Where bulk is sealed: fresh memory for each batch would cost more than the cipher. */
+	#scratch: Uint8Array | undefined;
+	#ahead: Promise<Uint8Array | null> | undefined;
 	#tail: Promise<void> = Promise.resolve();
 	#isReadOver = false;
 	#isWriteOver = false;
@@ -129,7 +136,10 @@ class SecureNativeStream<P> implements NativeStream {
 	async read(): Promise<Uint8Array | null> {
 		try {
 			while (!this.#isReadOver) {
-				const chunk = await this.#native.read(READ_BYTES);
+				const chunk = await (this.#ahead ?? this.#native.read(READ_BYTES));
+				// The next bytes come in while these are opened.
+				this.#ahead = chunk === null ? undefined : this.#native.read(READ_BYTES);
+				this.#ahead?.catch(() => undefined);
 				const data = this.#open(chunk);
 				if (this.#channel?.hasReceivedEnd === true) this.#readEnded();
 				if (data.byteLength > 0) return data;
@@ -146,7 +156,8 @@ class SecureNativeStream<P> implements NativeStream {
 		const channel = await this.#identified.promise;
 		let rest = data;
 		while (rest.byteLength > 0) {
-			const { records, taken } = channel.seal(rest);
+			if (rest.byteLength >= SCRATCH_FROM_BYTES) this.#scratch ??= new Uint8Array(BATCH_BYTES);
+			const { records, taken } = channel.seal(rest, this.#scratch);
 			if (taken === 0) {
 				await channel.writable();
 				continue;
@@ -154,6 +165,7 @@ class SecureNativeStream<P> implements NativeStream {
 			rest = rest.subarray(taken);
 			const written = this.#push(records);
 			channel.sent(records);
+			// Only now is the scratch free again.
 			await written;
 		}
 	}
@@ -215,7 +227,7 @@ class SecureNativeStream<P> implements NativeStream {
 	#readEnded(): void {
 		this.#over({ read: true });
 		if (!this.#splitter.isAtBoundary) this.#session.end(broken());
-		this.#native.read(READ_BYTES).then(
+		this.#ahead?.then(
 			(more) => {
 				if (more !== null) this.#session.end(broken());
 			},
@@ -246,6 +258,7 @@ class SecureNativeStream<P> implements NativeStream {
 	#over({ read = false, write = false }): void {
 		this.#isReadOver ||= read;
 		this.#isWriteOver ||= write;
+		if (this.#isWriteOver) this.#scratch = undefined;
 		if (this.#isReadOver && this.#isWriteOver) this.#channel?.release();
 	}
 }

@@ -8,6 +8,6 @@ export type { Pipe } from './handshake.ts';
 export type { SecureStream, SecureStreamOptions } from './secure-stream.ts';
 export { secureStream } from './secure-stream.ts';
 export type { Channel } from './session.ts';
-export { cutOff, type Session } from './session.ts';
+export { BATCH_BYTES, cutOff, type Session } from './session.ts';
 export type { SessionInfo, SessionRegistry, SessionsOptions } from './sessions.ts';
 export { Sessions } from './sessions.ts';

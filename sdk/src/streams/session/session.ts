@@ -23,8 +23,8 @@ import {
 	StreamNumbers,
 } from './core/index.ts';
 
-/** Sealed at a time: what a writer may have in hand beside what the transport holds. */
-const BATCH_BYTES = 1024 * 1024;
+/** Sealed at a time, records' overhead included. */
+export const BATCH_BYTES = 256 * 1024;
 
 export interface SessionComponents {
 	readonly crypto: SessionCrypto;
@@ -246,16 +246,18 @@ export class Channel {
 
 	/**
 	 * Seals the beginning of `data`, as much as the phase and a batch allow. `taken` is 0 when the phase is used up:
-	 * await {@link writable}. The records must go out in the order in which they were sealed.
+	 * await {@link writable}. The records must go out in the order in which they were sealed. They are written to
+	 * `scratch` where one is given, of at least {@link BATCH_BYTES}; then they are good until it is used again.
 	 */
-	seal(data: Uint8Array): { readonly records: Uint8Array; readonly taken: number } {
+	seal(data: Uint8Array, scratch?: Uint8Array): { readonly records: Uint8Array; readonly taken: number } {
 		const phases = this.#hooks.phases();
 		const allowance = Math.min(phases.sendableBytes, BATCH_BYTES);
 		const { sendPhase, sendSecret } = phases;
 		const sizes = recordSizes(data.byteLength, allowance);
 		const taken = sizes.reduce((sum, size) => sum + size, 0);
 		if (taken === 0) return { records: EMPTY, taken };
-		const records = new Uint8Array(taken + sizes.length * OVERHEAD_BYTES);
+		const bytes = taken + sizes.length * OVERHEAD_BYTES;
+		const records = scratch?.subarray(0, bytes) ?? new Uint8Array(bytes);
 		let from = 0;
 		let at = 0;
 		for (const size of sizes) {

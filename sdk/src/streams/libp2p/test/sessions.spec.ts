@@ -15,6 +15,7 @@ import { createTestMesh, type TestIdentity, type TestMesh } from '../../session/
 import { NonceWatch } from '../../session/test/nonces.ts';
 import { Acceptor, failure, pattern, readAll, writeAll } from '../../test/transport-suite.ts';
 import type { ByteStream, Transport } from '../../transport.ts';
+import type { NativeStream } from '../native.ts';
 import { assembleNode, createLibp2pNode, peerIdFromSeed } from '../node.ts';
 import { plainWire, secureWire, type Taps } from '../wire.ts';
 import { Capture, tapQuic } from './taps.ts';
@@ -233,22 +234,25 @@ describe('sessions on libp2p', function () {
 
 	it('end the connection when a stream is cut short below', async () => {
 		const mesh = createTestMesh();
-		const cut = Promise.withResolvers<() => Promise<void>>();
-		let ours = 0;
+		const streams = new Map<string, NativeStream>();
+		let ours = '';
 		const taps: Taps = {
 			quic: (native) =>
 				tapQuic(native, {
-					opened: (stream) => {
-						// 0 is the session's own stream; identify's and ours follow. The last one is cut.
-						if (++ours >= 2) cut.resolve(() => stream.finishWrite());
+					opened: (opened) => void streams.set(opened.id(), opened),
+					write: (id, _opener, bytes) => {
+						// Nothing else writes as much here.
+						if (bytes.byteLength > 20_000) ours = id;
+						return bytes;
 					},
 				}),
 		};
 		const [a, b] = [await join(mesh, 'a', QUIC, { taps }), await join(mesh, 'b', QUIC)];
 		using acceptor = new Acceptor(b.transport, PROTOCOL);
 		const { near, far } = await stream(a, b, acceptor);
-		near.write(pattern(10));
-		await (await cut.promise)();
+		near.write(pattern(30_000));
+		await near.drained();
+		await streams.get(ours)?.finishWrite();
 		let thrown: unknown;
 		try {
 			await readAll(far);
