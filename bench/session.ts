@@ -63,6 +63,21 @@ async function cpuMs(work: () => Promise<void> | void): Promise<number> {
 /** Between handshakes, as there is between peers: the collector's work then falls where it falls in a daemon. */
 const BREATH_MS = 4;
 
+/** All that needs no network, told and returned. */
+export async function cryptography() {
+	const handshake = await handshakes();
+	for (const [kind, { p50Ms, p99Ms, bytes }] of Object.entries(handshake)) {
+		console.log(`handshake, ${kind.padEnd(18)} p50 ${p50Ms} ms, p99 ${p99Ms} ms CPU of both sides, ${bytes} bytes`);
+	}
+	const record = await records();
+	for (const [name, { seal, open, both }] of Object.entries(record)) {
+		console.log(`records of 64 KiB, ${name.padEnd(17)} seal ${seal}, open ${open}, both ${both} MiB/s a core`);
+	}
+	const rekey = await rekeys();
+	console.log(`rekey: p50 ${rekey.p50Ms} ms, p99 ${rekey.p99Ms} ms CPU of both sides`);
+	return { certificateBytes: CERTIFICATE_BYTES, handshake, record, rekey };
+}
+
 async function handshakes() {
 	const mesh = createTestMesh({ certificateBytes: CERTIFICATE_BYTES });
 	const known = { alice: mesh.issue('alice', ALICE), bob: mesh.issue('bob', BOB) };
@@ -271,30 +286,23 @@ async function startServer(
 }
 
 async function main(): Promise<void> {
-	const handshake = await handshakes();
-	for (const [kind, { p50Ms, p99Ms, bytes }] of Object.entries(handshake)) {
-		console.log(`handshake, ${kind.padEnd(18)} p50 ${p50Ms} ms, p99 ${p99Ms} ms CPU of both sides ` + `${bytes} bytes`);
-	}
-	const record = await records();
-	for (const [name, { seal, open, both }] of Object.entries(record)) {
-		console.log(`records of 64 KiB, ${name.padEnd(17)} seal ${seal}, open ${open}, both ${both} MiB/s a core`);
-	}
-	const rekey = await rekeys();
-	console.log(`rekey: p50 ${rekey.p50Ms} ms, p99 ${rekey.p99Ms} ms CPU of both sides`);
+	const figures = await cryptography();
 	const over: Record<string, Traffic> = {};
 	for (const mode of ['plain', 'sessions']) {
-		const figures = await traffic(mode);
-		over[mode] = figures;
+		const rates = await traffic(mode);
+		over[mode] = rates;
 		console.log(
-			`QUIC, ${mode.padEnd(8)} 1 KiB calls: ${figures.calls1PerSecond}/s one at a time, ${figures.calls64PerSecond}/s ` +
-				`64 in flight; bulk ${figures.bulkMibPerSecond} MiB/s`,
+			`QUIC, ${mode.padEnd(8)} 1 KiB calls: ${rates.calls1PerSecond}/s one at a time, ${rates.calls64PerSecond}/s ` +
+				`64 in flight; bulk ${rates.bulkMibPerSecond} MiB/s`,
 		);
 	}
 	const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
 	const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}`;
-	const facts = { certificateBytes: CERTIFICATE_BYTES, machine, node: process.version, commit };
-	console.log(JSON.stringify({ bench: 'session', handshake, record, rekey, over, ...facts }));
+	const facts = { machine, node: process.version, commit };
+	console.log(JSON.stringify({ bench: 'session', ...figures, over, ...facts }));
 }
 
-if (process.argv[2] === 'serve') await serve(process.argv[3] ?? '', Buffer.from(process.argv[4] ?? '', 'hex'));
+if (!import.meta.main) {
+	// Its parts are in use by bench/crypto.ts.
+} else if (process.argv[2] === 'serve') await serve(process.argv[3] ?? '', Buffer.from(process.argv[4] ?? '', 'hex'));
 else await main();

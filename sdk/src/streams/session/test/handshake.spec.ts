@@ -35,9 +35,10 @@ describe('handshake BMS/1', () => {
 		expect(bytes).to.be.below(25_000);
 	});
 
-	it('takes the initiator’s first cipher that the responder has', () => {
+	it('takes the responder’s first cipher that the initiator offers', () => {
 		for (const [offered, chosen] of [
 			[[AES, CHACHA], AES],
+			[[CHACHA, AES], AES],
 			[[CHACHA], CHACHA],
 			[[AES], AES],
 		] as const) {
