@@ -12,7 +12,8 @@ import { fileURLToPath } from 'node:url';
 import { contract, createRpcNode, type HelloExchange, rpc } from '@beemesh/sdk/streams';
 import * as v from 'valibot';
 import { assembleNode, peerIdFromSeed } from '../sdk/src/streams/libp2p/node.ts';
-import { plainWire, secureWire } from '../sdk/src/streams/libp2p/wire.ts';
+import { plainWire } from '../sdk/src/streams/libp2p/plain-wire.ts';
+import { secureWire } from '../sdk/src/streams/libp2p/wire.ts';
 import { MemoryStream } from '../sdk/src/streams/memory/pair.ts';
 import {
 	type PhaseEffect,

@@ -17,9 +17,10 @@ import {
 	Sessions,
 } from '../session/index.ts';
 import type { Transport } from '../transport.ts';
+import { plainWire } from './plain-wire.ts';
 import type { QuicConfig } from './quic.ts';
 import { Libp2pTransport } from './transport.ts';
-import { plainWire, secureWire, type Wire } from './wire.ts';
+import { secureWire, type Wire } from './wire.ts';
 
 export interface Libp2pNodeOptions<S extends ServiceMap = Record<never, never>, P = unknown> {
 	/** 32 bytes: the Ed25519 key of this process. Secret. */

@@ -17,7 +17,8 @@ import { Acceptor, failure, pattern, readAll, writeAll } from '../../test/transp
 import type { ByteStream, Transport } from '../../transport.ts';
 import type { NativeStream } from '../native.ts';
 import { assembleNode, createLibp2pNode, peerIdFromSeed } from '../node.ts';
-import { plainWire, secureWire, type Taps } from '../wire.ts';
+import { plainWire } from '../plain-wire.ts';
+import { secureWire, type Taps } from '../wire.ts';
 import { Capture, tapQuic } from './taps.ts';
 
 const QUIC = '/ip4/127.0.0.1/udp/0/quic-v1';
