@@ -11,6 +11,7 @@ import { createPeerKey } from '../../identity/index.ts';
 import type { PeerId } from '../../wire/ids.ts';
 import {
 	type HandshakeLimits,
+	type Refused,
 	type RekeyLimits,
 	type SessionIdentity,
 	type SessionRegistry,
@@ -29,6 +30,8 @@ export interface Libp2pNodeOptions<S extends ServiceMap = Record<never, never>, 
 	readonly session?: SessionIdentity<P>;
 	readonly handshakes?: HandshakeLimits;
 	readonly rekey?: RekeyLimits;
+	/** Told of every peer that dialed us and got no session, e.g. to log it. */
+	readonly onRefused?: (refusal: Refused) => void;
 	/** Multiaddrs, e.g. `/ip4/127.0.0.1/udp/0/quic-v1` (preferred) or `/ip4/127.0.0.1/tcp/0`. */
 	readonly listen: readonly string[];
 	/** Told to others instead of what we listen on, e.g. behind a NAT with a forwarded port. */
@@ -61,11 +64,11 @@ export interface Libp2pNode<S extends ServiceMap = Record<never, never>, P = unk
 export async function createLibp2pNode<S extends ServiceMap = Record<never, never>, P = unknown>(
 	options: Libp2pNodeOptions<S, P>,
 ): Promise<Libp2pNode<S, P>> {
-	const { seed, session, handshakes = {}, rekey = {}, quic } = options;
+	const { seed, session, handshakes = {}, rekey = {}, onRefused = () => undefined, quic } = options;
 	if (seed.byteLength !== 32) throw new MeshError('invalid_input', `a key seed has 32 bytes, not ${seed.byteLength}`);
 	if (session === undefined) return { ...(await assembleNode(options, plainWire(quic))), sessions: undefined };
 	const self = peerIdFromSeed(seed);
-	const sessions = new Sessions({ identity: session, self, limits: handshakes, rekey });
+	const sessions = new Sessions({ identity: session, self, limits: handshakes, rekey, onRefused });
 	return { ...(await assembleNode(options, secureWire(sessions, quic))), sessions };
 }
 

@@ -309,6 +309,31 @@ describe('the registry of sessions', () => {
 		expect(isMeshError(await thrownBy(readAll(far)), 'unauthorized')).to.equal(true);
 	});
 
+	it('asks about certificates again by itself: one that expires ends its session', async () => {
+		const clock = new TestClock();
+		const of = members({ clock });
+		const { bobSessions } = await secured({}, of);
+		of.mesh.revoke(of.alice);
+		clock.advance(5 * 60_000);
+		await new Promise<void>((resolve) => setImmediate(resolve));
+		expect(bobSessions.sessions()).to.have.length(0);
+	});
+
+	it('tells of those it refused', async () => {
+		const { mesh, bob } = members();
+		const refusals: string[] = [];
+		const sessions = new Sessions({ identity: bob, self: BOB, onRefused: ({ error }) => refusals.push(error.message) });
+		const [a, b] = MemoryStream.pair();
+		const mallory = mesh.issue('mallory', ALICE);
+		mesh.revoke(mallory);
+		const protocol = PROTOCOL;
+		await Promise.all([
+			failure(secureStream(a, { role: 'initiator', identity: mallory, protocol, self: ALICE, remote: BOB })),
+			failure(secureStream(b, { role: 'responder', identity: bob, protocol, remote: ALICE, sessions })),
+		]);
+		expect(refusals.join()).to.match(/certificate of 12D3KooWAlice refused: it is revoked/);
+	});
+
 	it('does not end sessions because an identity cannot tell just now', async () => {
 		const of = members();
 		const { bobSessions } = await secured({}, of);
