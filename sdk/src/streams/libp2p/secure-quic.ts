@@ -137,6 +137,8 @@ class SecureNativeStream<P> implements NativeStream {
 		try {
 			while (!this.#isReadOver) {
 				const chunk = await (this.#ahead ?? this.#native.read(READ_BYTES));
+				// Nobody wants it any more, and the session may have forgotten this stream's keys.
+				if (this.#isReadOver) break;
 				// The next bytes come in while these are opened.
 				this.#ahead = chunk === null ? undefined : this.#native.read(READ_BYTES);
 				this.#ahead?.catch(() => undefined);
@@ -147,7 +149,7 @@ class SecureNativeStream<P> implements NativeStream {
 			return null;
 		} catch (error) {
 			this.#identified.reject(error);
-			this.#over({ read: true });
+			this.#failed();
 			throw error;
 		}
 	}
@@ -155,26 +157,36 @@ class SecureNativeStream<P> implements NativeStream {
 	async write(data: Uint8Array): Promise<void> {
 		const channel = await this.#identified.promise;
 		let rest = data;
-		while (rest.byteLength > 0) {
-			if (rest.byteLength >= SCRATCH_FROM_BYTES) this.#scratch ??= new Uint8Array(BATCH_BYTES);
-			const { records, taken } = channel.seal(rest, this.#scratch);
-			if (taken === 0) {
-				await channel.writable();
-				continue;
+		try {
+			while (rest.byteLength > 0) {
+				if (rest.byteLength >= SCRATCH_FROM_BYTES) this.#scratch ??= new Uint8Array(BATCH_BYTES);
+				const { records, taken } = channel.seal(rest, this.#scratch);
+				if (taken === 0) {
+					await channel.writable();
+					continue;
+				}
+				rest = rest.subarray(taken);
+				const written = this.#push(records);
+				channel.sent(records);
+				// Only then is the scratch free again.
+				await written;
 			}
-			rest = rest.subarray(taken);
-			const written = this.#push(records);
-			channel.sent(records);
-			// Only now is the scratch free again.
-			await written;
+		} catch (error) {
+			this.#failed();
+			throw error;
 		}
 	}
 
 	async finishWrite(): Promise<void> {
 		const channel = await this.#identified.promise;
-		await this.#push(channel.sealEnd());
-		await this.#native.finishWrite();
-		this.#over({ write: true });
+		try {
+			await this.#push(channel.sealEnd());
+			await this.#native.finishWrite();
+			this.#over({ write: true });
+		} catch (error) {
+			this.#failed();
+			throw error;
+		}
 	}
 
 	resetWrite(): Promise<void> {
@@ -253,6 +265,11 @@ class SecureNativeStream<P> implements NativeStream {
 		const bytes = Buffer.concat([this.#numberBytes, records]);
 		this.#numberBytes = EMPTY;
 		return bytes;
+	}
+
+	/** A failure of either half is one of the stream, as libp2p sees it. */
+	#failed(): void {
+		this.#over({ read: true, write: true });
 	}
 
 	#over({ read = false, write = false }): void {

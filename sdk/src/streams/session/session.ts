@@ -72,6 +72,11 @@ export class Session<P = unknown> {
 		return this.#error;
 	}
 
+	/** Streams that are open, the handshake's included. */
+	get streams(): number {
+		return this.#channels.size;
+	}
+
 	/** How often the keys were replaced. */
 	get phase(): number {
 		return this.#phases.sendPhase;

@@ -74,6 +74,8 @@ export interface SessionInfo<P> {
 	readonly isResumed: boolean;
 	/** How often the keys were replaced. */
 	readonly phase: number;
+	/** Streams that are open, the handshake's included. */
+	readonly streams: number;
 }
 
 /** What of {@link Sessions} is handed to upper layers. */
@@ -131,13 +133,14 @@ export class Sessions<P> implements SessionRegistry<P> {
 	}
 
 	sessions(): readonly SessionInfo<P>[] {
-		return [...this.#open].map(({ remote, principal, cid, role, isResumed, phase }) => ({
+		return [...this.#open].map(({ remote, principal, cid, role, isResumed, phase, streams }) => ({
 			remote,
 			principal,
 			cid,
 			role,
 			isResumed,
 			phase,
+			streams,
 		}));
 	}
 

@@ -288,6 +288,29 @@ describe('sessions on libp2p', function () {
 		expect(b.sessions.sessions()).to.have.length(0);
 	});
 
+	it('keep nothing of streams that are over, however they ended', async () => {
+		const mesh = createTestMesh();
+		const [a, b] = [await join(mesh, 'a', QUIC), await join(mesh, 'b', QUIC)];
+		using acceptor = new Acceptor(b.transport, PROTOCOL);
+		await stream(a, b, acceptor);
+		const open = (): number[] => [a, b].map(({ sessions }) => sessions.sessions()[0]?.streams ?? 0);
+		for (let i = 0; i < 60; i++) {
+			const { near, far } = await stream(a, b, acceptor);
+			const over = [near, far].map((s) => new Promise((resolve) => s.onClose(resolve)));
+			near.write(pattern(5_000));
+			far.write(pattern(5_000));
+			if (i % 3 === 0) near.abort(new Error('enough'));
+			else if (i % 3 === 1) far.abort(new Error('enough'));
+			else {
+				await Promise.all([near.close(), far.close()]);
+				await Promise.all([readAll(near), readAll(far)]);
+			}
+			await Promise.all(over);
+		}
+		// The handshake's, the first of ours, and a few of identify and the DHT, which come and go.
+		for (const streams of open()) expect(streams).to.be.below(20);
+	});
+
 	it('resume when the same peers meet again', async () => {
 		const mesh = createTestMesh();
 		// No DHT here, which dials on its own and perhaps the other way round.
