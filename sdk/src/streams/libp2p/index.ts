@@ -1,6 +1,7 @@
 /** Streams over libp2p: QUIC first, TCP where UDP is blocked. */
 
 export type { SessionIdentity, SessionRegistry } from '../session/index.ts';
+export type { Permit } from './gate.ts';
 export type { BaseServices, Libp2pNode, Libp2pNodeOptions } from './node.ts';
 export { createLibp2pNode, peerIdFromSeed } from './node.ts';
 export type { QuicConfig } from './quic.ts';

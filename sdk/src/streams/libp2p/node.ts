@@ -18,6 +18,7 @@ import {
 	Sessions,
 } from '../session/index.ts';
 import type { Transport } from '../transport.ts';
+import { gateProtocols, type Permit } from './gate.ts';
 import { plainWire } from './plain-wire.ts';
 import type { QuicConfig } from './quic.ts';
 import { Libp2pTransport } from './transport.ts';
@@ -30,6 +31,8 @@ export interface Libp2pNodeOptions<S extends ServiceMap = Record<never, never>, 
 	readonly session?: SessionIdentity<P>;
 	readonly handshakes?: HandshakeLimits;
 	readonly rekey?: RekeyLimits;
+	/** Which protocols a peer may use, by what it proved. Default: all that there are. */
+	readonly permit?: Permit<P>;
 	/** Told of every peer that dialed us and got no session, e.g. to log it. */
 	readonly onRefused?: (refusal: Refused) => void;
 	/** Multiaddrs, e.g. `/ip4/127.0.0.1/udp/0/quic-v1` (preferred) or `/ip4/127.0.0.1/tcp/0`. */
@@ -69,13 +72,16 @@ export async function createLibp2pNode<S extends ServiceMap = Record<never, neve
 	if (session === undefined) return { ...(await assembleNode(options, plainWire(quic))), sessions: undefined };
 	const self = peerIdFromSeed(seed);
 	const sessions = new Sessions({ identity: session, self, limits: handshakes, rekey, onRefused });
-	return { ...(await assembleNode(options, secureWire(sessions, quic))), sessions };
+	const { permit } = options;
+	const gate = (node: Libp2p): void => permit && gateProtocols(node, sessions, permit);
+	return { ...(await assembleNode(options, secureWire(sessions, quic), gate)), sessions };
 }
 
 /** A node over a wire that somebody chose. Not for use outside this room, its tests and benchmarks. */
 export async function assembleNode<S extends ServiceMap, P>(
 	options: Libp2pNodeOptions<S, P>,
 	wire: Wire,
+	prepare: (node: Libp2p) => void = () => undefined,
 ): Promise<Pick<Libp2pNode<S, P>, 'node' | 'transport'>> {
 	const { seed, listen, announce = [], services, agentVersion = 'beemesh' } = options;
 	const privateKey: PrivateKey = await generateKeyPairFromSeed('Ed25519', seed);
@@ -101,6 +107,7 @@ export async function assembleNode<S extends ServiceMap, P>(
 		start: false,
 	};
 	const node = await createLibp2p<S & BaseServices>(config);
+	prepare(node as Libp2p);
 	if (options.start !== false) {
 		try {
 			await node.start();

@@ -288,6 +288,46 @@ describe('sessions on libp2p', function () {
 		expect(b.sessions.sessions()).to.have.length(0);
 	});
 
+	it('open to a peer only the protocols that its principal may use, and tell services of no other peer', async () => {
+		const mesh = createTestMesh();
+		const make = async (name: string) => {
+			const seed = randomBytes(32);
+			const dht = kadDHT({ protocol: '/test/kad/1', clientMode: false, peerInfoMapper: passthroughMapper });
+			const made = await createLibp2pNode<{ dht: SingleKadDHT }, string>({
+				seed,
+				listen: [QUIC],
+				session: mesh.issue(name, peerIdFromSeed(seed)),
+				services: { dht } as never,
+				permit: (principal, protocol) => principal !== 'joiner' || protocol === '/test/join/1',
+			});
+			open.push(made.transport);
+			return made;
+		};
+		const [survivor, member, joiner] = [await make('survivor'), await make('member'), await make('joiner')];
+		const reached: string[] = [];
+		const protocols = ['/test/join/1', '/test/other/1'];
+		for (const protocol of protocols) {
+			survivor.transport.handle(protocol, (_, remote) => {
+				reached.push(`${survivor.sessions?.principalOf(remote)} ${protocol}`);
+			});
+		}
+		const addresses = survivor.transport.addresses();
+		const { peerId } = survivor.transport;
+		for (const { transport } of [member, joiner]) {
+			for (const protocol of protocols) {
+				const stream = await transport.dial(peerId, protocol, { addresses });
+				stream.write(pattern(1));
+				// The handler's turn, or the refusal.
+				if (transport === joiner.transport && protocol === '/test/other/1') {
+					await new Promise((resolve) => stream.onClose(resolve));
+				} else await stream.close();
+			}
+		}
+		expect(reached.sort()).to.deep.equal(['joiner /test/join/1', 'member /test/join/1', 'member /test/other/1']);
+		const table = survivor.node.services.dht.routingTable;
+		expect(table.size).to.be.at.most(1);
+	});
+
 	it('keep nothing of streams that are over, however they ended', async () => {
 		const mesh = createTestMesh();
 		const [a, b] = [await join(mesh, 'a', QUIC), await join(mesh, 'b', QUIC)];
