@@ -173,7 +173,7 @@ export class Sessions<P> implements SessionRegistry<P> {
 	/** Ends all, and forgets what was kept for resumption. */
 	end(): void {
 		this.#tickets.clear();
-		for (const session of this.#open) session.end(ended(session.remote, 'we are stopping'));
+		for (const session of this.#open) session.end(new MeshError('unavailable', 'BMS/1: we are stopping'));
 	}
 
 	async #initiate(pipe: Pipe, options: OpenOptions): Promise<Opened<P>> {
