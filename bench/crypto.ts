@@ -1,6 +1,7 @@
 /**
  * The cryptographic suite, operation by operation, on both backends: the JavaScript one is the rival. One signer's key
- * is parsed once and then remembered, as between peers; `verify new` is the first signature of a signer.
+ * is parsed once and then remembered, as between peers; `verify new` is the first signature of a signer. Then what
+ * sessions make of it: handshakes, records, rekeys (bench/session.ts, which also measures traffic).
  * Usage: npm run bench -- crypto
  */
 import { execFileSync } from 'node:child_process';
@@ -13,6 +14,7 @@ import {
 	type PqBackend,
 	SIZES,
 } from '../sdk/src/identity/suite/index.ts';
+import { cryptography } from './session.ts';
 
 const MESSAGE_BYTES = 1024;
 const WARM_UP_ROUNDS = 20;
@@ -90,7 +92,10 @@ for (const backend of nativeBackend === undefined ? [javascriptBackend] : [nativ
 		console.log(`${backend.name.padEnd(10)} ${name.padEnd(11)} median ${medianUs} µs, p99 ${p99Us} µs`);
 	}
 }
+const session = await cryptography();
 const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
 const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}`;
 const versions = { node: process.version, openssl: process.versions.openssl };
-console.log(JSON.stringify({ bench: 'crypto', messageBytes: MESSAGE_BYTES, ...results, machine, ...versions, commit }));
+console.log(
+	JSON.stringify({ bench: 'crypto', messageBytes: MESSAGE_BYTES, ...results, session, machine, ...versions, commit }),
+);

@@ -1,6 +1,6 @@
 /**
- * Unary calls of 1 KiB between two processes, 1 and 64 in flight: typed calls over QUIC (encoding, validation,
- * deadlines included), beside the floor in the same run: node:tls with hand-made frames and nothing else.
+ * Unary calls of 1 KiB between two processes, 1 and 64 in flight: typed calls over QUIC (sessions, encoding,
+ * validation, deadlines included), beside the floor in the same run: node:tls with hand-made frames and nothing else.
  * Usage: npm run bench -- rpc
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
@@ -11,9 +11,10 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { contract, createRpcNode, type HelloExchange, rpc } from '@beemesh/sdk/streams';
+import { contract, createRpcNode, type HelloExchange, rpc, type Transport } from '@beemesh/sdk/streams';
 import { createLibp2pNode } from '@beemesh/sdk/streams/libp2p';
 import * as v from 'valibot';
+import { memberOf } from '../sdk/src/streams/test/remote-peer.ts';
 
 const PAYLOAD_BYTES = 1024;
 const WARM_UP_MS = 1_000;
@@ -87,8 +88,13 @@ function sender(socket: TLSSocket): (id: number, body: Uint8Array) => void {
 	};
 }
 
-async function serve(directory: string): Promise<void> {
-	const { transport } = await createLibp2pNode({ seed: randomBytes(32), listen: ['/ip4/127.0.0.1/udp/0/quic-v1'] });
+async function member(root: Uint8Array, listen: string[]): Promise<Transport> {
+	const seed = randomBytes(32);
+	return (await createLibp2pNode({ seed, listen, session: memberOf(root, seed) })).transport;
+}
+
+async function serve(directory: string, root: string): Promise<void> {
+	const transport = await member(Buffer.from(root, 'hex'), ['/ip4/127.0.0.1/udp/0/quic-v1']);
 	const node = createRpcNode({ transport, protocol: PROTOCOL, exchange });
 	node.services.serve(Echo, { say: (bytes) => bytes });
 	const server = createServer(tlsFiles(directory), (socket) => {
@@ -128,8 +134,8 @@ async function overTls(directory: string, port: number): Promise<{ call: Call; c
 	return { call, close: () => socket.destroy() };
 }
 
-async function startServer(directory: string): Promise<{ child: ChildProcess; ready: Ready }> {
-	const args = ['--conditions=source', fileURLToPath(import.meta.url), 'serve', directory];
+async function startServer(directory: string, root: Buffer): Promise<{ child: ChildProcess; ready: Ready }> {
+	const args = ['--conditions=source', fileURLToPath(import.meta.url), 'serve', directory, root.toString('hex')];
 	const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
 	if (child.stdout === null) throw new Error('no stdout');
 	const [line] = (await once(child.stdout, 'data')) as [Buffer];
@@ -149,9 +155,10 @@ async function main(): Promise<void> {
 	execFileSync('openssl', ['req', '-x509', ...key, '-addext', 'subjectAltName=DNS:localhost', ...files], {
 		stdio: 'ignore',
 	});
-	const { child, ready } = await startServer(directory);
+	const root = randomBytes(64);
+	const { child, ready } = await startServer(directory, root);
 	try {
-		const { transport } = await createLibp2pNode({ seed: randomBytes(32), listen: [] });
+		const transport = await member(root, []);
 		const node = createRpcNode({ transport, protocol: PROTOCOL, exchange });
 		const session = await node.connect(ready.peer, { addresses: ready.addresses });
 		const { say } = session.caller(Echo);
@@ -178,5 +185,5 @@ async function main(): Promise<void> {
 	}
 }
 
-if (process.argv[2] === 'serve') await serve(process.argv[3] ?? '');
+if (process.argv[2] === 'serve') await serve(process.argv[3] ?? '', process.argv[4] ?? '');
 else await main();

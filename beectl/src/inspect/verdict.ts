@@ -2,7 +2,6 @@
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
 import {
 	type Keys,
-	keyIdOf,
 	type OpenedMesh,
 	openCsr,
 	openEnrolmentRequest,
@@ -13,7 +12,6 @@ import {
 	openWorkloadEnd,
 	ownerIdOf,
 	type PeekedRecord,
-	sameBytes,
 } from '@beemesh/sdk/identity';
 import type { OwnerId, RecordType } from '@beemesh/sdk/wire';
 

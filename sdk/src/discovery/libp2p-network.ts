@@ -14,6 +14,6 @@ export const openLibp2pNetwork: OpenNetwork = async (options) => {
 		agentVersion: 'beemesh-replica',
 		services: { dht: workloadDhtService(options) },
 	});
-	const recheck = (): void => void sessions?.recheck();
+	const recheck = (): void => void sessions.recheck();
 	return { transport, recheck, dht: createWorkloadDht(node.services.dht as SingleKadDHT, options) };
 };

@@ -1,7 +1,7 @@
 /**
  * Streams between processes, and typed calls on them. `createRpcNode` joins peers over a transport, `openSession`
- * speaks over any byte stream, `secureStream` puts a session under it, `listenUnix` and `dialUnix` give such streams on
- * one machine.
+ * speaks over any byte stream, `secureStream` makes one private and tells who is at the other end, `listenUnix` and
+ * `dialUnix` give such streams on one machine.
  */
 export type * from './rpc/contract.ts';
 export { contract, rpc } from './rpc/contract.ts';
@@ -14,7 +14,18 @@ export { createServices } from './rpc/services.ts';
 export type { OpenSessionOptions } from './rpc/session.ts';
 export { openSession } from './rpc/session.ts';
 export type * from './rpc/session.types.ts';
-export type { SecureStream, SecureStreamOptions, SessionIdentity, VerifiedPeer } from './session/index.ts';
+export type {
+	HandshakeLimits,
+	Plane,
+	RekeyLimits,
+	SecureStream,
+	SecureStreamOptions,
+	SessionIdentity,
+	SessionInfo,
+	SessionRegistry,
+	SessionsOptions,
+	VerifiedPeer,
+} from './session/index.ts';
 export { Sessions, secureStream } from './session/index.ts';
 export type { UnixListener } from './socket.ts';
 export { dialUnix, listenUnix, socketStream } from './socket.ts';

@@ -4,8 +4,8 @@
  */
 import * as v from 'valibot';
 import { epochSchema } from './epoch-records.ts';
-import { bytesSchema, envelopeSchema, exactBytesSchema } from './fields.ts';
-import { KEY_BYTES, LIMITS } from './limits.ts';
+import { bytesSchema, envelopeSchema } from './fields.ts';
+import { LIMITS } from './limits.ts';
 import {
 	enrollerSchema,
 	leaseSchema,

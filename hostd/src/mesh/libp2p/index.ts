@@ -49,7 +49,7 @@ export async function createMeshNode(options: MeshOptions): Promise<MeshNode> {
 		agentVersion: 'beemesh-hostd',
 	});
 	try {
-		trust.onEpoch(() => void sessions?.recheck());
+		trust.onEpoch(() => void sessions.recheck());
 		return createNode({
 			...rest,
 			membership,

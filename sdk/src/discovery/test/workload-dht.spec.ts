@@ -6,7 +6,8 @@ import { afterEach, describe, it } from 'mocha';
 import { CID } from 'multiformats/cid';
 import { isMeshError, MeshError } from '../../errors.ts';
 import { createKeyPair, createPeerKey, genesisFor, workloadIdOf } from '../../identity/index.ts';
-import { createLibp2pNode } from '../../streams/libp2p/index.ts';
+import { createLibp2pNode, peerIdFromSeed } from '../../streams/libp2p/index.ts';
+import { createTestMesh } from '../../streams/session/test/identities.ts';
 import type { Transport } from '../../streams/transport.ts';
 import type { Advertisement } from '../advertisement.ts';
 import { createWorkloadDht, openAt, sealRecord, workloadDhtService } from '../workload-dht.ts';
@@ -79,14 +80,17 @@ describe('records of the workload DHT', () => {
 describe('workload DHT', function () {
 	this.timeout(20_000);
 	const open: Transport[] = [];
+	const mesh = createTestMesh({ plane: 'work' });
 
 	afterEach(async () => {
 		await Promise.all(open.splice(0).map((transport) => transport[Symbol.asyncDispose]()));
 	});
 
 	async function node(service: ReturnType<typeof workloadDhtService>) {
+		const seed = randomBytes(32);
 		const { node, transport } = await createLibp2pNode<{ dht: KadDHT }>({
-			seed: randomBytes(32),
+			seed,
+			session: mesh.issue('member', peerIdFromSeed(seed)),
 			listen: ['/ip4/127.0.0.1/udp/0/quic-v1'],
 			services: { dht: service as never },
 		});

@@ -11,6 +11,7 @@ import { createPeerKey } from '../../identity/index.ts';
 import type { PeerId } from '../../wire/ids.ts';
 import {
 	type HandshakeLimits,
+	type Refused,
 	type RekeyLimits,
 	type SessionIdentity,
 	type SessionRegistry,
@@ -20,7 +21,7 @@ import type { Transport } from '../transport.ts';
 import type { ConnectionLimits } from './gate.ts';
 import type { QuicConfig } from './quic.ts';
 import { Libp2pTransport } from './transport.ts';
-import { plainWire, secureWire, type Wire } from './wire.ts';
+import { secureWire, type Wire } from './wire.ts';
 
 /** A stream that has not said within this time what it is for is reset. */
 const NEGOTIATION_MS = 5_000;
@@ -30,9 +31,11 @@ export interface Libp2pNodeOptions<S extends ServiceMap = Record<never, never>, 
 	/** 32 bytes: the Ed25519 key of this process. Secret. */
 	readonly seed: Uint8Array;
 	/** Who we are and whom we believe: every connection begins with a session in its name. */
-	readonly session?: SessionIdentity<P>;
+	readonly session: SessionIdentity<P>;
 	readonly handshakes?: HandshakeLimits;
 	readonly rekey?: RekeyLimits;
+	/** Told of every peer that dialed us and got no session, e.g. to log it. */
+	readonly onRefused?: (refusal: Refused) => void;
 	/** Multiaddrs, e.g. `/ip4/127.0.0.1/udp/0/quic-v1` (preferred) or `/ip4/127.0.0.1/tcp/0`. */
 	readonly listen: readonly string[];
 	/** Told to others instead of what we listen on, e.g. behind a NAT with a forwarded port. */
@@ -59,7 +62,7 @@ export interface Libp2pNode<S extends ServiceMap = Record<never, never>, P = unk
 	/** Disposing it stops the node. */
 	readonly transport: Transport;
 	/** Whom each peer proved to be, and how to end the sessions of those who were revoked. */
-	readonly sessions: SessionRegistry<P> | undefined;
+	readonly sessions: SessionRegistry<P>;
 	/** Disconnects a peer, and lets it neither in nor be dialed for this long. */
 	expel(peer: PeerId, forMs: number): void;
 }
@@ -71,18 +74,26 @@ export interface Libp2pNode<S extends ServiceMap = Record<never, never>, P = unk
 export async function createLibp2pNode<S extends ServiceMap = Record<never, never>, P = unknown>(
 	options: Libp2pNodeOptions<S, P>,
 ): Promise<Libp2pNode<S, P>> {
-	const { seed, session, handshakes = {}, rekey = {}, quic, connections = {}, mayDial } = options;
+	const {
+		seed,
+		session,
+		handshakes = {},
+		rekey = {},
+		onRefused = () => undefined,
+		quic,
+		connections = {},
+		mayDial,
+	} = options;
 	if (seed.byteLength !== 32) throw new MeshError('invalid_input', `a key seed has 32 bytes, not ${seed.byteLength}`);
 	const wire = { quic, gate: { limits: connections, ...(mayDial === undefined ? {} : { mayDial }) } };
-	if (session === undefined) return { ...(await assembleNode(options, plainWire(wire))), sessions: undefined };
 	const self = peerIdFromSeed(seed);
-	const sessions = new Sessions({ identity: session, self, limits: handshakes, rekey });
+	const sessions = new Sessions({ identity: session, self, limits: handshakes, rekey, onRefused });
 	return { ...(await assembleNode(options, secureWire(sessions, wire))), sessions };
 }
 
 /** A node over a wire that somebody chose. Not for use outside this room, its tests and benchmarks. */
 export async function assembleNode<S extends ServiceMap, P>(
-	options: Libp2pNodeOptions<S, P>,
+	options: Omit<Libp2pNodeOptions<S, P>, 'session'>,
 	{ gate, ...wire }: Wire,
 ): Promise<Omit<Libp2pNode<S, P>, 'sessions'>> {
 	const { seed, listen, announce = [], services, agentVersion = 'beemesh' } = options;

@@ -5,6 +5,7 @@
 import type { MultiaddrConnection } from '@libp2p/interface';
 import { MeshError } from '../../errors.ts';
 import {
+	BATCH_BYTES,
 	broken,
 	type Channel,
 	cutOff,
@@ -19,6 +20,9 @@ import {
 import { addressOf } from './address.ts';
 import { type NativeStream, READ_BYTES } from './native.ts';
 import type { QuicLayer } from './quic.ts';
+
+/** Writes of this size are bulk. */
+const SCRATCH_FROM_BYTES = 32 * 1024;
 
 export const QUIC_SESSION = '/beemesh/session/quic/1';
 
@@ -99,6 +103,9 @@ class SecureNativeStream<P> implements NativeStream {
 	readonly #identified = Promise.withResolvers<Channel>();
 	/** Inbound: of the number, until it is whole. Outbound: of our number, until it is sent. */
 	#numberBytes: Uint8Array;
+	/** Where bulk is sealed: fresh memory for each batch would cost more than the cipher. */
+	#scratch: Uint8Array | undefined;
+	#ahead: Promise<Uint8Array | null> | undefined;
 	#tail: Promise<void> = Promise.resolve();
 	#isReadOver = false;
 	#isWriteOver = false;
@@ -129,7 +136,12 @@ class SecureNativeStream<P> implements NativeStream {
 	async read(): Promise<Uint8Array | null> {
 		try {
 			while (!this.#isReadOver) {
-				const chunk = await this.#native.read(READ_BYTES);
+				const chunk = await (this.#ahead ?? this.#native.read(READ_BYTES));
+				// Nobody wants it any more, and the session may have forgotten this stream's keys.
+				if (this.#isReadOver) break;
+				// The next bytes come in while these are opened.
+				this.#ahead = chunk === null ? undefined : this.#native.read(READ_BYTES);
+				this.#ahead?.catch(() => undefined);
 				const data = this.#open(chunk);
 				if (this.#channel?.hasReceivedEnd === true) this.#readEnded();
 				if (data.byteLength > 0) return data;
@@ -137,7 +149,7 @@ class SecureNativeStream<P> implements NativeStream {
 			return null;
 		} catch (error) {
 			this.#identified.reject(error);
-			this.#over({ read: true });
+			this.#failed();
 			throw error;
 		}
 	}
@@ -145,24 +157,36 @@ class SecureNativeStream<P> implements NativeStream {
 	async write(data: Uint8Array): Promise<void> {
 		const channel = await this.#identified.promise;
 		let rest = data;
-		while (rest.byteLength > 0) {
-			const { records, taken } = channel.seal(rest);
-			if (taken === 0) {
-				await channel.writable();
-				continue;
+		try {
+			while (rest.byteLength > 0) {
+				if (rest.byteLength >= SCRATCH_FROM_BYTES) this.#scratch ??= new Uint8Array(BATCH_BYTES);
+				const { records, taken } = channel.seal(rest, this.#scratch);
+				if (taken === 0) {
+					await channel.writable();
+					continue;
+				}
+				rest = rest.subarray(taken);
+				const written = this.#push(records);
+				channel.sent(records);
+				// Only then is the scratch free again.
+				await written;
 			}
-			rest = rest.subarray(taken);
-			const written = this.#push(records);
-			channel.sent(records);
-			await written;
+		} catch (error) {
+			this.#failed();
+			throw error;
 		}
 	}
 
 	async finishWrite(): Promise<void> {
 		const channel = await this.#identified.promise;
-		await this.#push(channel.sealEnd());
-		await this.#native.finishWrite();
-		this.#over({ write: true });
+		try {
+			await this.#push(channel.sealEnd());
+			await this.#native.finishWrite();
+			this.#over({ write: true });
+		} catch (error) {
+			this.#failed();
+			throw error;
+		}
 	}
 
 	resetWrite(): Promise<void> {
@@ -215,7 +239,7 @@ class SecureNativeStream<P> implements NativeStream {
 	#readEnded(): void {
 		this.#over({ read: true });
 		if (!this.#splitter.isAtBoundary) this.#session.end(broken());
-		this.#native.read(READ_BYTES).then(
+		this.#ahead?.then(
 			(more) => {
 				if (more !== null) this.#session.end(broken());
 			},
@@ -243,9 +267,15 @@ class SecureNativeStream<P> implements NativeStream {
 		return bytes;
 	}
 
+	/** A failure of either half is one of the stream, as libp2p sees it. */
+	#failed(): void {
+		this.#over({ read: true, write: true });
+	}
+
 	#over({ read = false, write = false }): void {
 		this.#isReadOver ||= read;
 		this.#isWriteOver ||= write;
+		if (this.#isWriteOver) this.#scratch = undefined;
 		if (this.#isReadOver && this.#isWriteOver) this.#channel?.release();
 	}
 }

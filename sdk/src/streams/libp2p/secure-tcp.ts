@@ -15,6 +15,7 @@ import type {
 import { noise } from '@libp2p/noise';
 import { AbstractMessageStream, type SendResult } from '@libp2p/utils';
 import { Uint8ArrayList } from 'uint8arraylist';
+import { MeshError } from '../../errors.ts';
 import type { PeerId } from '../../wire/ids.ts';
 import {
 	type Channel,
@@ -28,6 +29,8 @@ import {
 import { addressOf } from './address.ts';
 import type { ConnectionGate } from './gate.ts';
 
+/** Two of the largest messages may wait, no more. */
+const HANDSHAKE_BYTES_MAX = 64 * 1024;
 export const TCP_SESSION = '/beemesh/session/tcp/1';
 type NoiseComponents = Parameters<ReturnType<typeof noise>>[0];
 
@@ -94,6 +97,7 @@ export function loudYamux(): (components: unknown) => StreamMuxerFactory {
 class MessagePipe implements Pipe {
 	readonly #stream: MessageStream;
 	readonly #chunks: Uint8Array[] = [];
+	#bytes = 0;
 	#isOver = false;
 	#wake: (() => void) | undefined;
 	#sink: ((chunk: Uint8Array) => void) | undefined;
@@ -104,6 +108,9 @@ class MessagePipe implements Pipe {
 			const chunk = data.subarray();
 			if (this.#sink !== undefined) return this.#sink(chunk);
 			this.#chunks.push(chunk);
+			this.#bytes += chunk.byteLength;
+			// A handshake that is not finished has no use for more.
+			if (this.#bytes > HANDSHAKE_BYTES_MAX) stream.abort(new MeshError('unauthorized', 'BMS/1: too much at once'));
 			this.#wake?.();
 		});
 		const over = (): void => {
@@ -117,7 +124,10 @@ class MessagePipe implements Pipe {
 	async read(): Promise<Uint8Array | undefined> {
 		for (;;) {
 			const chunk = this.#chunks.shift();
-			if (chunk !== undefined) return chunk;
+			if (chunk !== undefined) {
+				this.#bytes -= chunk.byteLength;
+				return chunk;
+			}
 			if (this.#isOver) return undefined;
 			await new Promise<void>((resolve) => {
 				this.#wake = resolve;

@@ -1,7 +1,5 @@
 /** How bytes go from peer to peer beneath libp2p's protocols: QUIC first, TCP where UDP is blocked. */
 
-import { yamux } from '@chainsafe/libp2p-yamux';
-import { noise } from '@libp2p/noise';
 import { tcp } from '@libp2p/tcp';
 import type { Libp2pOptions } from 'libp2p';
 import type { Sessions } from '../session/index.ts';
@@ -38,16 +36,5 @@ export function secureWire<P>(sessions: Sessions<P>, { quic, taps = {}, gate: li
 		transports: [quicTransport((native, ...rest) => layer(tap(native), ...rest), gate, quic), tcp()],
 		connectionEncrypters: [secureTcp(sessions, gate, taps.tcp)],
 		streamMuxers: [loudYamux() as Wire['streamMuxers'][number]],
-	};
-}
-
-/** Without sessions: TLS and noise only. */
-export function plainWire({ quic, gate: limits }: WireOptions = {}): Wire {
-	const gate = new ConnectionGate(limits);
-	return {
-		gate,
-		transports: [quicTransport(async (native) => native, gate, quic), tcp()],
-		connectionEncrypters: [noise()],
-		streamMuxers: [yamux()],
 	};
 }

@@ -12,7 +12,6 @@ import {
 	type Handshake,
 	type HandshakeEffect,
 	type HandshakeEvent,
-	MESSAGE_BYTES_MAX,
 	type SessionIdentity,
 } from './core/index.ts';
 
@@ -70,7 +69,10 @@ export async function runHandshake<P>(pipe: Pipe, run: HandshakeRun<P>): Promise
 						throw effect.error;
 				}
 			}
-			event = next ?? { type: 'message', bytes: await Promise.race([frames.next(remote), over.promise]) };
+			event = next ?? {
+				type: 'message',
+				bytes: await Promise.race([frames.next(machine.bytesMax, remote), over.promise]),
+			};
 		}
 	} finally {
 		over.clear();
@@ -139,9 +141,9 @@ class FrameReader {
 		this.#pipe = pipe;
 	}
 
-	async next(remote: PeerId | undefined): Promise<Uint8Array> {
+	async next(bytesMax: number, remote: PeerId | undefined): Promise<Uint8Array> {
 		for (;;) {
-			const frame = this.#take();
+			const frame = this.#take(bytesMax);
 			if (frame !== undefined) return frame;
 			const chunk = await this.#read(remote);
 			this.#buffer = this.#buffer.byteLength === 0 ? chunk : new Uint8Array(Buffer.concat([this.#buffer, chunk]));
@@ -152,11 +154,11 @@ class FrameReader {
 		return this.#buffer;
 	}
 
-	#take(): Uint8Array | undefined {
+	#take(bytesMax: number): Uint8Array | undefined {
 		const [high, low] = this.#buffer;
 		if (high === undefined || low === undefined) return undefined;
 		const length = high * 256 + low;
-		if (length > MESSAGE_BYTES_MAX) {
+		if (length > bytesMax) {
 			throw new MeshError('unauthorized', `BMS/1: a handshake message of ${length} bytes is refused`);
 		}
 		// Somebody who speaks something else is not waited for.

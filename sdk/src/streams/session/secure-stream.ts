@@ -5,9 +5,10 @@
 import { MeshError } from '../../errors.ts';
 import type { PeerId } from '../../wire/ids.ts';
 import type { ByteStream } from '../transport.ts';
+import { type Channel, cutOff } from './channel.ts';
 import { RecordSplitter, type Role, type SessionIdentity } from './core/index.ts';
 import type { Pipe } from './handshake.ts';
-import { type Channel, cutOff, type Session } from './session.ts';
+import type { Session } from './session.ts';
 import { Sessions } from './sessions.ts';
 
 export interface SecureStreamOptions<P> {

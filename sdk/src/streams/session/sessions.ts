@@ -31,6 +31,14 @@ export interface SessionsOptions<P> {
 	readonly self?: PeerId | undefined;
 	readonly limits?: HandshakeLimits;
 	readonly rekey?: RekeyLimits;
+	/** Told of every handshake that we answered and that failed, e.g. to log it. */
+	readonly onRefused?: (refusal: Refused) => void;
+}
+
+export interface Refused {
+	readonly remote: PeerId | undefined;
+	readonly address: Address;
+	readonly error: Error;
 }
 
 /** Replaced in tests. */
@@ -66,6 +74,8 @@ export interface SessionInfo<P> {
 	readonly isResumed: boolean;
 	/** How often the keys were replaced. */
 	readonly phase: number;
+	/** Streams that are open, the handshake's included. */
+	readonly streams: number;
 }
 
 /** What of {@link Sessions} is handed to upper layers. */
@@ -76,7 +86,8 @@ export interface SessionRegistry<P> {
 	principalOf(peer: PeerId): P | undefined;
 	/**
 	 * Asks the identity about every peer again and ends the sessions of those it refuses now, with their connections.
-	 * To be called when somebody was revoked. Returns how many were ended.
+	 * To be called when somebody was revoked; happens every five minutes anyway, for certificates that expire. Returns
+	 * how many were ended.
 	 */
 	recheck(): Promise<number>;
 	/** Ends the sessions of this peer. */
@@ -84,6 +95,7 @@ export interface SessionRegistry<P> {
 }
 
 const REMEMBERED_MAX = 4096;
+const RECHECK_MS = 5 * 60_000;
 
 export class Sessions<P> implements SessionRegistry<P> {
 	readonly identity: SessionIdentity<P>;
@@ -92,15 +104,18 @@ export class Sessions<P> implements SessionRegistry<P> {
 	readonly #clock: Clock;
 	readonly #rekey: RekeyConfig;
 	readonly #guard: HandshakeGuard;
+	#isWatching = false;
+	readonly #onRefused: (refusal: Refused) => void;
 	readonly #tickets = new Tickets();
 	readonly #open = new Set<Session<P>>();
 	/** CIDs of the certificates that peers proved last. */
 	readonly #remembered = new Map<PeerId, string>();
 
 	constructor(options: SessionsOptions<P>, { crypto = nodeCrypto, clock = systemClock }: SessionsComponents = {}) {
-		const { identity, self, limits, rekey } = options;
+		const { identity, self, limits, rekey, onRefused = () => undefined } = options;
 		this.identity = identity;
 		this.#self = self;
+		this.#onRefused = onRefused;
 		this.#crypto = crypto;
 		this.#clock = clock;
 		this.#rekey = resolveRekey(rekey);
@@ -118,13 +133,14 @@ export class Sessions<P> implements SessionRegistry<P> {
 	}
 
 	sessions(): readonly SessionInfo<P>[] {
-		return [...this.#open].map(({ remote, principal, cid, role, isResumed, phase }) => ({
+		return [...this.#open].map(({ remote, principal, cid, role, isResumed, phase, streams }) => ({
 			remote,
 			principal,
 			cid,
 			role,
 			isResumed,
 			phase,
+			streams,
 		}));
 	}
 
@@ -157,7 +173,7 @@ export class Sessions<P> implements SessionRegistry<P> {
 	/** Ends all, and forgets what was kept for resumption. */
 	end(): void {
 		this.#tickets.clear();
-		for (const session of this.#open) session.end(ended(session.remote, 'we are stopping'));
+		for (const session of this.#open) session.end(new MeshError('unavailable', 'BMS/1: we are stopping'));
 	}
 
 	async #initiate(pipe: Pipe, options: OpenOptions): Promise<Opened<P>> {
@@ -170,13 +186,19 @@ export class Sessions<P> implements SessionRegistry<P> {
 		const eviction = new AbortController();
 		const pending: Pending = { address, hasPassedGate: false, evict: () => eviction.abort() };
 		if (!this.#guard.begin(pending)) {
-			throw new MeshError('exhausted', `BMS/1: ${remote ?? 'a peer'} was turned away: too many handshakes at once`);
+			const why = `BMS/1: ${remote ?? 'a peer'} was turned away: too many handshakes at once`;
+			const error = new MeshError('exhausted', why);
+			this.#onRefused({ remote, address, error });
+			throw error;
 		}
 		const who = `${remote ?? ''} ${address ?? ''}`;
 		const machine = new Responder<P>(this.#handshakeConfig(options), this.#guard.admissionOf(pending, who));
 		const signals = signal === undefined ? eviction.signal : AbortSignal.any([signal, eviction.signal]);
 		try {
 			return await this.#run(pipe, machine, { ...options, signal: signals });
+		} catch (error) {
+			if (signal?.aborted !== true) this.#onRefused({ remote, address, error: error as Error });
+			throw error;
 		} finally {
 			this.#guard.end(pending);
 		}
@@ -203,8 +225,21 @@ export class Sessions<P> implements SessionRegistry<P> {
 		const session = new Session<P>(components, remote, result.certificate, result.session);
 		this.#open.add(session);
 		session.onEnd(() => this.#open.delete(session));
+		this.#watch();
 		if (remote !== undefined) this.#remember(remote, session.cid);
 		return { session, rest: result.rest };
+	}
+
+	/** Certificates expire while their sessions live; nobody needs to think of that. */
+	#watch(): void {
+		if (this.#isWatching) return;
+		this.#isWatching = true;
+		this.#clock.after(RECHECK_MS, () => {
+			this.#isWatching = false;
+			if (this.#open.size === 0) return;
+			this.#watch();
+			void this.recheck();
+		});
 	}
 
 	#remember(remote: PeerId, cid: string): void {

@@ -8,7 +8,7 @@ import type { PeerId } from '../../wire/ids.ts';
 import { createLibp2pNode, peerIdFromSeed } from '../libp2p/index.ts';
 import { createRpcNode } from '../rpc/node.ts';
 import type { RpcNode } from '../rpc/session.types.ts';
-import { Names, openExchange, PROTOCOL } from './remote-peer.ts';
+import { memberOf, Names, openExchange, PROTOCOL } from './remote-peer.ts';
 import { failure } from './transport-suite.ts';
 
 const QUIC = '/ip4/127.0.0.1/udp/0/quic-v1';
@@ -21,12 +21,15 @@ interface Remote {
 }
 
 describe('rpc over QUIC, between processes', function () {
+	const root = randomBytes(64);
 	this.timeout(20_000);
 	const open: AsyncDisposable[] = [];
 	const children: ChildProcess[] = [];
 
 	async function here(): Promise<{ node: RpcNode<string>; peer: PeerId; addresses: readonly string[] }> {
-		const { transport } = await createLibp2pNode({ seed: randomBytes(32), listen: [QUIC] });
+		const seed = randomBytes(32);
+		const session = memberOf(root, seed);
+		const { transport } = await createLibp2pNode({ seed, listen: [QUIC], session });
 		const node = createRpcNode({ transport, protocol: PROTOCOL, exchange: openExchange });
 		node.services.serve(Names, { mine: () => transport.peerId });
 		open.push(node, transport);
@@ -34,7 +37,8 @@ describe('rpc over QUIC, between processes', function () {
 	}
 
 	async function remote(seed: Uint8Array, listen: string): Promise<Remote> {
-		const child = spawn(process.execPath, ['--conditions=source', SCRIPT, Buffer.from(seed).toString('hex'), listen], {
+		const args = [Buffer.from(seed).toString('hex'), listen, root.toString('hex')];
+		const child = spawn(process.execPath, ['--conditions=source', SCRIPT, ...args], {
 			stdio: ['ignore', 'pipe', 'inherit'],
 		});
 		children.push(child);
@@ -108,6 +112,8 @@ describe('rpc over QUIC, between processes', function () {
 	it('says that a port is taken', async () => {
 		const { addresses } = await here();
 		const taken = addresses[0]?.split('/p2p/')[0] as string;
-		expect((await failure(createLibp2pNode({ seed: randomBytes(32), listen: [taken] }))).code).to.equal('conflict');
+		const seed = randomBytes(32);
+		const second = createLibp2pNode({ seed, listen: [taken], session: memberOf(root, seed) });
+		expect((await failure(second)).code).to.equal('conflict');
 	});
 });

@@ -14,14 +14,6 @@ transportSuite('memory', async () => {
 });
 
 const overLibp2p = (listen: string) => async (): Promise<[Transport, Transport]> => {
-	const make = async () => (await createLibp2pNode({ seed: randomBytes(32), listen: [listen] })).transport;
-	return [await make(), await make()];
-};
-
-transportSuite('libp2p (QUIC)', overLibp2p('/ip4/127.0.0.1/udp/0/quic-v1'));
-transportSuite('libp2p (TCP)', overLibp2p('/ip4/127.0.0.1/tcp/0'));
-
-const inSessions = (listen: string) => async (): Promise<[Transport, Transport]> => {
 	const mesh = createTestMesh();
 	const make = async (name: string) => {
 		const seed = randomBytes(32);
@@ -31,15 +23,17 @@ const inSessions = (listen: string) => async (): Promise<[Transport, Transport]>
 	return [await make('a'), await make('b')];
 };
 
-transportSuite('libp2p (QUIC) in sessions', inSessions('/ip4/127.0.0.1/udp/0/quic-v1'));
-transportSuite('libp2p (TCP) in sessions', inSessions('/ip4/127.0.0.1/tcp/0'));
+transportSuite('libp2p (QUIC)', overLibp2p('/ip4/127.0.0.1/udp/0/quic-v1'));
+transportSuite('libp2p (TCP)', overLibp2p('/ip4/127.0.0.1/tcp/0'));
 
 describe('addresses told to others', () => {
 	const told = async (announce: string[]): Promise<readonly string[]> => {
+		const seed = randomBytes(32);
 		const { transport } = await createLibp2pNode({
-			seed: randomBytes(32),
+			seed,
 			listen: ['/ip4/127.0.0.1/udp/0/quic-v1'],
 			announce,
+			session: createTestMesh().issue('teller', peerIdFromSeed(seed)),
 		});
 		const addresses = transport.addresses();
 		await transport[Symbol.asyncDispose]();

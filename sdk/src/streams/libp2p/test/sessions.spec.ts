@@ -17,7 +17,8 @@ import { Acceptor, failure, pattern, readAll, writeAll } from '../../test/transp
 import type { ByteStream, Transport } from '../../transport.ts';
 import type { NativeStream } from '../native.ts';
 import { assembleNode, createLibp2pNode, peerIdFromSeed } from '../node.ts';
-import { plainWire, secureWire, type Taps } from '../wire.ts';
+import { secureWire, type Taps } from '../wire.ts';
+import { plainWire } from './plain-wire.ts';
 import { Capture, tapQuic } from './taps.ts';
 
 const QUIC = '/ip4/127.0.0.1/udp/0/quic-v1';
@@ -234,14 +235,25 @@ describe('sessions on libp2p', function () {
 
 	it('end the connection when a stream is cut short below', async () => {
 		const mesh = createTestMesh();
-		const opened: NativeStream[] = [];
-		const taps: Taps = { quic: (native) => tapQuic(native, { opened: (stream) => void opened.push(stream) }) };
+		const streams = new Map<string, NativeStream>();
+		let ours = '';
+		const taps: Taps = {
+			quic: (native) =>
+				tapQuic(native, {
+					opened: (opened) => void streams.set(opened.id(), opened),
+					write: (id, _opener, bytes) => {
+						// Nothing else writes as much here.
+						if (bytes.byteLength > 20_000) ours = id;
+						return bytes;
+					},
+				}),
+		};
 		const [a, b] = [await join(mesh, 'a', QUIC, { taps }), await join(mesh, 'b', QUIC)];
 		using acceptor = new Acceptor(b.transport, PROTOCOL);
 		const { near, far } = await stream(a, b, acceptor);
-		near.write(pattern(10));
-		// The first is the session's own; ours is among the others, of which those that are over stay so.
-		for (const stream of opened.slice(1)) await stream.finishWrite().catch(() => undefined);
+		near.write(pattern(30_000));
+		await near.drained();
+		await streams.get(ours)?.finishWrite();
 		let thrown: unknown;
 		try {
 			await readAll(far);
@@ -274,6 +286,29 @@ describe('sessions on libp2p', function () {
 		}
 		expect(isMeshError(thrown, 'unauthorized'), `${thrown}`).to.equal(true);
 		expect(b.sessions.sessions()).to.have.length(0);
+	});
+
+	it('keep nothing of streams that are over, however they ended', async () => {
+		const mesh = createTestMesh();
+		const [a, b] = [await join(mesh, 'a', QUIC), await join(mesh, 'b', QUIC)];
+		using acceptor = new Acceptor(b.transport, PROTOCOL);
+		await stream(a, b, acceptor);
+		const open = (): number[] => [a, b].map(({ sessions }) => sessions.sessions()[0]?.streams ?? 0);
+		for (let i = 0; i < 60; i++) {
+			const { near, far } = await stream(a, b, acceptor);
+			const over = [near, far].map((s) => new Promise((resolve) => s.onClose(resolve)));
+			near.write(pattern(5_000));
+			far.write(pattern(5_000));
+			if (i % 3 === 0) near.abort(new Error('enough'));
+			else if (i % 3 === 1) far.abort(new Error('enough'));
+			else {
+				await Promise.all([near.close(), far.close()]);
+				await Promise.all([readAll(near), readAll(far)]);
+			}
+			await Promise.all(over);
+		}
+		// The handshake's, the first of ours, and a few of identify and the DHT, which come and go.
+		for (const streams of open()) expect(streams).to.be.below(20);
 	});
 
 	it('resume when the same peers meet again', async () => {

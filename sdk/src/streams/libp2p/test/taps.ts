@@ -56,13 +56,12 @@ export interface QuicChanges {
 	readonly read?: (stream: string, opener: 'us' | 'them', bytes: Uint8Array) => Uint8Array;
 	readonly write?: (stream: string, opener: 'us' | 'them', bytes: Uint8Array) => Uint8Array;
 	/** Called with each stream that we open, e.g. to end it. */
-	readonly opened?: (stream: NativeStream, ordinal: number) => void;
+	readonly opened?: (stream: NativeStream) => void;
 }
 
 export function tapQuic(native: NativeConnection, changes: QuicChanges): NativeConnection {
 	const keep = (_stream: string, _opener: string, bytes: Uint8Array): Uint8Array => bytes;
 	const { read = keep, write = keep, opened } = changes;
-	let ordinal = 0;
 	const wrap = (stream: NativeStream, opener: 'us' | 'them'): NativeStream => ({
 		id: () => stream.id(),
 		read: async (bytesMax) => {
@@ -78,7 +77,7 @@ export function tapQuic(native: NativeConnection, changes: QuicChanges): NativeC
 		inboundStream: async () => wrap(await native.inboundStream(), 'them'),
 		outboundStream: async () => {
 			const stream = await native.outboundStream();
-			opened?.(stream, ordinal++);
+			opened?.(stream);
 			return wrap(stream, 'us');
 		},
 	};

@@ -49,6 +49,8 @@ export interface Established<P> {
 }
 
 export interface Handshake<P> {
+	/** Of the message that is awaited now. */
+	readonly bytesMax: number;
 	step(event: HandshakeEvent<P>, nowMs: number): readonly HandshakeEffect<P>[];
 }
 

@@ -12,7 +12,7 @@ export type { Lane, Role } from './key-schedule.ts';
 export { ReceiveLane, SendLane } from './lane.ts';
 export type { Address, HandshakeLimits, Pending } from './limits.ts';
 export { HandshakeGuard, resolveLimits } from './limits.ts';
-export { encodeAlert, MESSAGE_BYTES_MAX } from './messages.ts';
+export { encodeAlert } from './messages.ts';
 export type { PhaseEffect, RekeyConfig, RekeyLimits } from './phases.ts';
 export { Phases, resolveRekey } from './phases.ts';
 export type { SealedRecord } from './records.ts';

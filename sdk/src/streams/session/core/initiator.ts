@@ -32,8 +32,10 @@ import {
 	encodeSealedHead,
 	type M1,
 	MESSAGE,
+	MESSAGE_BYTES_MAX,
 	MODE,
 	type Proof,
+	PSKS_MAX,
 	typeOf,
 } from './messages.ts';
 import type { Ticket } from './tickets.ts';
@@ -58,7 +60,7 @@ export class Initiator<P> implements Handshake<P> {
 	#state: State = 'new';
 	#m1: M1 | undefined;
 	#m1Bytes: Uint8Array = EMPTY;
-	#psk: Uint8Array = EMPTY;
+	#psks: readonly Uint8Array[] = [];
 	#key: EphemeralKey | undefined;
 	#ticket: Ticket | undefined;
 	/** The responder's certificate as we have it, fixed when we said so. */
@@ -71,6 +73,8 @@ export class Initiator<P> implements Handshake<P> {
 		this.#config = config;
 		this.#context = contextFor(config, 'initiator');
 	}
+
+	readonly bytesMax = MESSAGE_BYTES_MAX;
 
 	step(event: HandshakeEvent<P>, nowMs: number): readonly HandshakeEffect<P>[] {
 		if (this.#state === 'over') return [];
@@ -97,9 +101,8 @@ export class Initiator<P> implements Handshake<P> {
 		const { crypto, identity, remote, remembered, tickets } = this.#config;
 		// Throws `unavailable` while there is none: better before M1 than after.
 		identity.certificate();
-		const psk = identity.psks()[0];
-		if (psk === undefined) throw new Refusal(unauthorized(remote, 'we have no pre-shared key: enrol first'));
-		this.#psk = psk;
+		this.#psks = identity.psks().slice(0, PSKS_MAX);
+		if (this.#psks.length === 0) throw new Refusal(unauthorized(remote, 'we have no pre-shared key: enrol first'));
 		this.#key = crypto.createEphemeralKey();
 		this.#ticket = tickets.takeHeld(remote, identity.epoch(), nowMs);
 		const cid = this.#ticket?.cid ?? remembered;
@@ -118,13 +121,15 @@ export class Initiator<P> implements Handshake<P> {
 			knows: this.#known?.cid ?? '',
 			ticket: this.#ticket?.id ?? EMPTY,
 			cookie: EMPTY,
+			gateCount: this.#psks.length,
 		});
 	}
 
 	#sendM1(m1: M1): readonly HandshakeEffect<P>[] {
 		const gated = encodeM1(m1);
 		this.#m1 = m1;
-		this.#m1Bytes = concat(gated, gateOf(this.#config.crypto, this.#psk, this.#context, gated));
+		const gates = this.#psks.map((psk) => gateOf(this.#config.crypto, psk, this.#context, gated));
+		this.#m1Bytes = concat(gated, ...gates);
 		return [{ type: 'send', bytes: this.#m1Bytes }];
 	}
 
@@ -149,11 +154,12 @@ export class Initiator<P> implements Handshake<P> {
 		const m2 = decodeM2(bytes);
 		const suite = crypto.suites.find((id) => id === m2.suite);
 		const isResumed = m2.mode === MODE.resumed;
-		if (suite === undefined || this.#key === undefined) throw generic(this.#config);
+		const psk = this.#psks[m2.gate];
+		if (suite === undefined || psk === undefined || this.#key === undefined) throw generic(this.#config);
 		if (isResumed && this.#ticket === undefined) throw generic(this.#config);
 		const kemSecret = this.#key.decapsulate(m2.kemCiphertext);
 		const resumption = isResumed && this.#ticket !== undefined ? this.#ticket.secret : EMPTY;
-		const secret = handshakeSecret(crypto, this.#psk, identity.domain, kemSecret, resumption);
+		const secret = handshakeSecret(crypto, psk, identity.domain, kemSecret, resumption);
 		kemSecret.fill(0);
 		const headHash = crypto.sha256(this.#context, this.#m1Bytes, m2.head);
 		const keys = handshakeKeys(crypto, suite, secret, 'M2', headHash);

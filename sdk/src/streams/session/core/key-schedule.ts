@@ -37,7 +37,7 @@ export function expand(
 	return okm.subarray(0, length);
 }
 
-/** M1's gate: proves the pre-shared key before anything costly is done. */
+/** A gate of M1: proves the pre-shared key before anything costly is done. */
 export function gateOf(crypto: SessionCrypto, psk: Uint8Array, context: Uint8Array, gated: Uint8Array): Uint8Array {
 	return crypto.hmac(expand(crypto, psk, 'gate', crypto.sha256(context), KEY_BYTES), gated);
 }

@@ -107,7 +107,7 @@ export class HandshakeGuard {
 		if (isLoaded && !this.#hasCookie(m1, who, nowMs)) return 'retry';
 		const nonce = String.fromCharCode(...m1.nonce);
 		if ((this.#nonces.get(nonce) ?? 0) > nowMs) return 'replay';
-		if (address !== undefined && !this.#bucketOf(address, nowMs).take(nowMs)) return 'busy';
+		if (address !== undefined && !this.#bucketOf(address).take(nowMs)) return 'busy';
 		if (!this.#total.take(nowMs)) return 'busy';
 		this.#remember(nonce, nowMs);
 		return 'go';
@@ -125,17 +125,15 @@ export class HandshakeGuard {
 		return this.#crypto.hmac(this.#secret, new Writer().u64(minute).long(text.done()).done(), m1.cookieless);
 	}
 
-	#bucketOf(address: string, nowMs: number): Bucket {
-		const found = this.#perAddress.get(address);
-		if (found !== undefined) return found;
-		if (this.#perAddress.size >= ADDRESSES_MAX) {
-			// Full buckets are those of addresses that have been quiet; without one, the oldest goes.
-			const quiet = [...this.#perAddress].find(([, bucket]) => bucket.level(nowMs) >= 1);
-			const [oldest] = quiet ?? [this.#perAddress.keys().next().value];
-			if (oldest !== undefined) this.#perAddress.delete(oldest);
-		}
-		const bucket = new Bucket(this.config.perAddressPerSecond);
+	#bucketOf(address: string): Bucket {
+		const bucket = this.#perAddress.get(address) ?? new Bucket(this.config.perAddressPerSecond);
+		// Last used, last in the map: the first is the one to forget.
+		this.#perAddress.delete(address);
 		this.#perAddress.set(address, bucket);
+		for (const oldest of this.#perAddress.keys()) {
+			if (this.#perAddress.size <= ADDRESSES_MAX) break;
+			this.#perAddress.delete(oldest);
+		}
 		return bucket;
 	}
 

@@ -4,20 +4,15 @@
  */
 import { MeshError } from '../../../errors.ts';
 import { EMPTY, malformed, Reader, Writer } from './bytes.ts';
-import {
-	HASH_BYTES,
-	KEM_CIPHERTEXT_BYTES,
-	KEM_PUBLIC_KEY_BYTES,
-	NONCE_BYTES,
-	type SuiteId,
-	TAG_BYTES,
-} from './crypto.ts';
+import { HASH_BYTES, KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_KEY_BYTES, NONCE_BYTES, TAG_BYTES } from './crypto.ts';
 import { CERTIFICATE_BYTES_MAX, CID_BYTES_MAX, SIGNATURE_BYTES_MAX } from './identity.ts';
 
 export const VERSION = 1;
 export const TICKET_ID_BYTES = 16;
 export const M1_BYTES_MAX = 4 * 1024;
 export const MESSAGE_BYTES_MAX = 32 * 1024;
+/** The valid one, and the one it replaces or is replaced by. */
+export const PSKS_MAX = 2;
 const SUITES_MAX = 8;
 const MAGIC = Uint8Array.of(0x42, 0x4d, 0x53, VERSION);
 
@@ -44,17 +39,19 @@ export interface M1 {
 	readonly ticket: Uint8Array;
 	/** From a RETRY; else empty. */
 	readonly cookie: Uint8Array;
+	/** One for each pre-shared key that the initiator takes for valid. */
+	readonly gateCount: number;
 }
 
 export interface DecodedM1 extends M1 {
-	readonly gate: Uint8Array;
-	/** What the gate covers. */
+	readonly gates: readonly Uint8Array[];
+	/** What the gates cover. */
 	readonly gated: Uint8Array;
 	/** What a cookie is made for: all before the cookie. */
 	readonly cookieless: Uint8Array;
 }
 
-/** M1 without its gate, which is over these bytes. */
+/** M1 without its gates, which are over these bytes. */
 export function encodeM1(m1: M1): Uint8Array {
 	const { suites, domain, nonce, kemPublicKey, ticket, cookie } = m1;
 	return head(MESSAGE.m1)
@@ -67,6 +64,7 @@ export function encodeM1(m1: M1): Uint8Array {
 		.text(m1.knows)
 		.short(ticket)
 		.short(cookie)
+		.u8(m1.gateCount)
 		.done();
 }
 
@@ -84,23 +82,41 @@ export function decodeM1(bytes: Uint8Array): DecodedM1 {
 	const ticket = optional(reader, TICKET_ID_BYTES);
 	const cookieless = bytes.subarray(0, reader.at);
 	const cookie = optional(reader, HASH_BYTES);
+	const gateCount = reader.u8();
+	if (gateCount < 1 || gateCount > PSKS_MAX) throw malformed('M1');
 	const gated = bytes.subarray(0, reader.at);
-	const gate = reader.bytes(HASH_BYTES);
+	const gates = Array.from({ length: gateCount }, () => reader.bytes(HASH_BYTES));
 	reader.end();
-	return { suites, plane, domain, epoch, nonce, kemPublicKey, knows, ticket, cookie, gate, gated, cookieless };
+	return {
+		suites,
+		plane,
+		domain,
+		epoch,
+		nonce,
+		kemPublicKey,
+		knows,
+		ticket,
+		cookie,
+		gateCount,
+		gates,
+		gated,
+		cookieless,
+	};
 }
 
 export interface M2 {
 	readonly suite: number;
 	readonly mode: number;
+	/** Which of M1's gates, and so which pre-shared key, was taken. */
+	readonly gate: number;
 	readonly epoch: number;
 	readonly nonce: Uint8Array;
 	readonly kemCiphertext: Uint8Array;
 }
 
 /** M2 without its sealed part. */
-export function encodeM2Head({ suite, mode, epoch, nonce, kemCiphertext }: M2): Uint8Array {
-	return head(MESSAGE.m2).u8(suite).u8(mode).u64(epoch).bytes(nonce).bytes(kemCiphertext).done();
+export function encodeM2Head({ suite, mode, gate, epoch, nonce, kemCiphertext }: M2): Uint8Array {
+	return head(MESSAGE.m2).u8(suite).u8(mode).u8(gate).u64(epoch).bytes(nonce).bytes(kemCiphertext).done();
 }
 
 export function decodeM2(bytes: Uint8Array): M2 & { readonly head: Uint8Array; readonly sealed: Uint8Array } {
@@ -108,11 +124,12 @@ export function decodeM2(bytes: Uint8Array): M2 & { readonly head: Uint8Array; r
 	const suite = reader.u8();
 	const mode = reader.u8();
 	if (mode !== MODE.full && mode !== MODE.resumed) throw malformed('M2');
+	const gate = reader.u8();
 	const epoch = reader.u64();
 	const nonce = reader.bytes(NONCE_BYTES);
 	const kemCiphertext = reader.bytes(KEM_CIPHERTEXT_BYTES);
 	const headBytes = bytes.subarray(0, reader.at);
-	return { suite: suite as SuiteId, mode, epoch, nonce, kemCiphertext, head: headBytes, sealed: rest(bytes, reader) };
+	return { suite, mode, gate, epoch, nonce, kemCiphertext, head: headBytes, sealed: rest(bytes, reader) };
 }
 
 /** M3 and M4 are their type and a sealed part. */

@@ -15,7 +15,7 @@ import { MeshError } from '../../../errors.ts';
 import { malformed, Reader, Writer } from './bytes.ts';
 import { type EphemeralKey, KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_KEY_BYTES, type SessionCrypto } from './crypto.ts';
 import { nextPhaseSecret, type Role } from './key-schedule.ts';
-import { broken } from './records.ts';
+import { broken, OVERHEAD_BYTES } from './records.ts';
 
 export interface RekeyLimits {
 	/** Age at which a phase is replaced. Default 60 min. */
@@ -31,13 +31,15 @@ export interface RekeyLimits {
 export type RekeyConfig = Required<RekeyLimits>;
 
 export function resolveRekey(limits: RekeyLimits = {}): RekeyConfig {
-	return Object.freeze({
-		phaseMs: 60 * 60_000,
-		phaseBytes: 2 ** 30,
-		graceMs: 60_000,
-		graceBytes: 2 ** 20,
-		...limits,
-	});
+	const config = { phaseMs: 60 * 60_000, phaseBytes: 2 ** 30, graceMs: 60_000, graceBytes: 2 ** 20, ...limits };
+	// Less would hold a writer back before it has asked for the next phase, for ever.
+	if (config.graceBytes < OVERHEAD_BYTES) {
+		throw new MeshError(
+			'invalid_input',
+			`graceBytes is ${config.graceBytes}; a record takes ${OVERHEAD_BYTES} at least`,
+		);
+	}
+	return Object.freeze(config);
 }
 
 export type PhaseEffect =

@@ -3,7 +3,6 @@
  * stream into them; anything that cannot be a record throws, before its bytes are waited for.
  */
 import { MeshError } from '../../../errors.ts';
-import { EMPTY } from './bytes.ts';
 import { TAG_BYTES } from './crypto.ts';
 
 export const RECORD = { data: 0, end: 1, control: 2 } as const;
@@ -34,11 +33,13 @@ export function writeHeader(target: Uint8Array, at: number, phase: number, type:
 	target[at + 3] = length;
 }
 
-/** Bytes in, whole records out. Keeps less than one record between calls. */
+/**
+ * Bytes in, whole records out. A record is a view that is good until the next one is asked for: those that came in
+ * pieces are put together in one buffer over and over.
+ */
 export class RecordSplitter {
-	#buffer: Uint8Array = EMPTY;
-	/** Pieces of a record that has not come whole. */
-	#pieces: Uint8Array[] = [];
+	/** Grows to one record. */
+	#buffer: Uint8Array = new Uint8Array(256);
 	#have = 0;
 	#need = HEADER_BYTES;
 
@@ -50,53 +51,39 @@ export class RecordSplitter {
 	*split(chunk: Uint8Array): Generator<SealedRecord> {
 		let rest = chunk;
 		while (rest.byteLength > 0) {
-			if (this.#have > 0) rest = this.#fill(rest);
-			const whole = this.#have > 0 ? this.#takeBuffered() : undefined;
-			if (whole !== undefined) {
-				yield whole;
+			if (this.#have === 0 && rest.byteLength >= HEADER_BYTES) {
+				const total = HEADER_BYTES + lengthOf(rest);
+				if (rest.byteLength >= total) {
+					yield recordOf(rest.subarray(0, total));
+					rest = rest.subarray(total);
+					continue;
+				}
+				this.#need = total;
+			}
+			rest = this.#keep(rest);
+			if (this.#have < this.#need) return;
+			const total = HEADER_BYTES + lengthOf(this.#buffer);
+			if (this.#have < total) {
+				this.#need = total;
 				continue;
 			}
-			if (this.#have > 0) continue;
-			if (rest.byteLength < HEADER_BYTES) {
-				this.#keep(rest, HEADER_BYTES);
-				return;
-			}
-			const total = HEADER_BYTES + lengthOf(rest);
-			if (rest.byteLength < total) {
-				this.#keep(rest, total);
-				return;
-			}
-			yield recordOf(rest.subarray(0, total));
-			rest = rest.subarray(total);
+			this.#have = 0;
+			this.#need = HEADER_BYTES;
+			yield recordOf(this.#buffer.subarray(0, total));
 		}
 	}
 
-	#keep(rest: Uint8Array, need: number): void {
-		this.#pieces.push(rest);
-		this.#have = rest.byteLength;
-		this.#need = need;
-	}
-
-	/** Adds to the kept pieces up to what is needed; returns what is left over. */
-	#fill(rest: Uint8Array): Uint8Array {
+	/** Takes what is needed; returns what is left over. */
+	#keep(rest: Uint8Array): Uint8Array {
 		const take = Math.min(this.#need - this.#have, rest.byteLength);
-		this.#pieces.push(rest.subarray(0, take));
+		if (this.#need > this.#buffer.byteLength) {
+			const larger = new Uint8Array(this.#need > 16 * 1024 ? RECORD_BYTES_MAX : this.#need);
+			larger.set(this.#buffer.subarray(0, this.#have));
+			this.#buffer = larger;
+		}
+		this.#buffer.set(rest.subarray(0, take), this.#have);
 		this.#have += take;
 		return rest.subarray(take);
-	}
-
-	#takeBuffered(): SealedRecord | undefined {
-		if (this.#have < this.#need) return undefined;
-		this.#buffer = join(this.#pieces, this.#have);
-		const total = HEADER_BYTES + lengthOf(this.#buffer);
-		if (this.#have < total) {
-			this.#pieces = [this.#buffer];
-			this.#need = total;
-			return undefined;
-		}
-		this.#pieces = [];
-		this.#have = 0;
-		return recordOf(this.#buffer);
 	}
 }
 
@@ -115,16 +102,4 @@ function recordOf(bytes: Uint8Array): SealedRecord {
 		header: bytes.subarray(0, HEADER_BYTES),
 		sealed: bytes.subarray(HEADER_BYTES),
 	};
-}
-
-function join(pieces: readonly Uint8Array[], length: number): Uint8Array {
-	const [only] = pieces;
-	if (pieces.length === 1 && only !== undefined) return only;
-	const whole = new Uint8Array(length);
-	let at = 0;
-	for (const piece of pieces) {
-		whole.set(piece, at);
-		at += piece.byteLength;
-	}
-	return whole;
 }

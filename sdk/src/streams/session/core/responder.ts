@@ -34,9 +34,12 @@ import {
 	encodeProof,
 	encodeRetry,
 	encodeSealedHead,
+	M1_BYTES_MAX,
 	MESSAGE,
+	MESSAGE_BYTES_MAX,
 	MODE,
 	type Proof,
+	PSKS_MAX,
 	typeOf,
 } from './messages.ts';
 import type { Ticket } from './tickets.ts';
@@ -45,6 +48,8 @@ interface Offer {
 	readonly m1: DecodedM1;
 	readonly m1Bytes: Uint8Array;
 	readonly psk: Uint8Array;
+	/** Which of M1's gates is made with it. */
+	readonly gate: number;
 	readonly suite: SuiteId;
 }
 
@@ -79,6 +84,11 @@ export class Responder<P> implements Handshake<P> {
 		this.#context = contextFor(config, 'responder');
 	}
 
+	/** Strangers are read no more of than an M1 can have. */
+	get bytesMax(): number {
+		return this.#state === 'awaits M1' ? M1_BYTES_MAX : MESSAGE_BYTES_MAX;
+	}
+
 	step(event: HandshakeEvent<P>, nowMs: number): readonly HandshakeEffect<P>[] {
 		if (this.#state === 'over') return [];
 		const effects = guarded(this.#config, () => this.#step(event, nowMs));
@@ -111,7 +121,7 @@ export class Responder<P> implements Handshake<P> {
 	#receiveM1(bytes: Uint8Array, nowMs: number): readonly HandshakeEffect<P>[] {
 		const { crypto, identity, remote, tickets } = this.#config;
 		const m1 = decodeM1(bytes);
-		const psk = this.#passGate(m1);
+		const { psk, gate } = this.#passGate(m1);
 		const suite = crypto.suites.find((id) => m1.suites.includes(id));
 		if (suite === undefined) {
 			throw new Refusal(
@@ -131,7 +141,7 @@ export class Responder<P> implements Handshake<P> {
 			case 'go':
 				break;
 		}
-		this.#offer = { m1, m1Bytes: bytes, psk, suite };
+		this.#offer = { m1, m1Bytes: bytes, psk, gate, suite };
 		const epoch = identity.epoch();
 		this.#ticket = m1.epoch === epoch ? tickets.takeIssued(m1.ticket, remote, epoch, nowMs) : undefined;
 		const certificate = this.#ticket === undefined ? undefined : identity.known(this.#ticket.cid);
@@ -144,15 +154,19 @@ export class Responder<P> implements Handshake<P> {
 		return [{ type: 'verify', certificate }];
 	}
 
-	#passGate(m1: DecodedM1): Uint8Array {
+	#passGate(m1: DecodedM1): { readonly psk: Uint8Array; readonly gate: number } {
 		const { crypto, identity, remote } = this.#config;
 		const refuse = (why: string): Refusal => new Refusal(unauthorized(remote, why), 'gate');
 		if (m1.plane !== PLANES[identity.plane])
 			throw refuse(`is of plane ${m1.plane}, we are of the ${identity.plane} plane`);
 		if (!equalBytes(m1.domain, identity.domain)) throw refuse('belongs to another mesh or owner');
-		const psk = identity.psks().find((key) => equalBytes(gateOf(crypto, key, this.#context, m1.gated), m1.gate));
-		if (psk === undefined) throw refuse('does not know our pre-shared key');
-		return psk;
+		// Of two that both sides know, the one that is newer here: during a rotation some have only one of them.
+		for (const psk of identity.psks().slice(0, PSKS_MAX)) {
+			const expected = gateOf(crypto, psk, this.#context, m1.gated);
+			const gate = m1.gates.findIndex((given) => equalBytes(given, expected));
+			if (gate >= 0) return { psk, gate };
+		}
+		throw refuse('does not know our pre-shared key');
 	}
 
 	#answerInFull(): readonly HandshakeEffect<P>[] {
@@ -188,12 +202,12 @@ export class Responder<P> implements Handshake<P> {
 		const { crypto, identity } = this.#config;
 		const offer = this.#offer;
 		if (offer === undefined) throw generic(this.#config);
-		const { m1, m1Bytes, psk, suite } = offer;
+		const { m1, m1Bytes, psk, gate, suite } = offer;
 		const own = identity.certificate();
 		const { ciphertext, sharedSecret } = crypto.encapsulate(m1.kemPublicKey);
 		const epochs = { initiator: m1.epoch, responder: identity.epoch() };
 		const nonce = crypto.randomBytes(NONCE_BYTES);
-		const head = encodeM2Head({ suite, mode, epoch: epochs.responder, nonce, kemCiphertext: ciphertext });
+		const head = encodeM2Head({ suite, mode, gate, epoch: epochs.responder, nonce, kemCiphertext: ciphertext });
 		const secret = handshakeSecret(crypto, psk, identity.domain, sharedSecret, resumption);
 		sharedSecret.fill(0);
 		const headHash = crypto.sha256(this.#context, m1Bytes, head);

@@ -26,6 +26,8 @@ export interface TestMeshOptions {
 	readonly plane?: Plane;
 	readonly psks?: readonly Uint8Array[];
 	readonly epoch?: number;
+	/** 64 bytes, for processes that share a root. Default: random. */
+	readonly rootSeed?: Uint8Array;
 	/** Bytes of each certificate, about. Default 8,500. */
 	readonly certificateBytes?: number;
 }
@@ -56,9 +58,9 @@ export interface TestMesh {
 
 export function createTestMesh(options: TestMeshOptions = {}): TestMesh {
 	const { plane = 'machine', epoch = 1, certificateBytes = 8_500 } = options;
-	const root = suite.createSigningKey(randomBytes(64));
-	const psk = new Uint8Array(randomBytes(32));
-	const psks = options.psks ?? [psk];
+	const root = suite.createSigningKey(options.rootSeed ?? randomBytes(64));
+	const psks = options.psks ?? [new Uint8Array(randomBytes(32))];
+	const psk = psks[0] ?? new Uint8Array(32);
 	const domain = new Uint8Array(createHash('sha256').update(root.publicKey).digest());
 	const revoked = new Set<string>();
 	const paddingBytes = Math.max(0, certificateBytes - 5_600);

@@ -150,6 +150,10 @@ describe('rekeying', () => {
 		expect(sides.failures).to.equal(1);
 	});
 
+	it('refuses limits that would hold a writer back before it asked', () => {
+		expect(() => resolveRekey({ graceBytes: 19 })).to.throw(/graceBytes is 19; a record takes 20/);
+	});
+
 	it('refuses messages out of turn, in the wrong phase, or of the wrong side', () => {
 		const attempt = (step: (sides: Sides, payload: Uint8Array) => unknown): void => {
 			const sides = new Sides();

@@ -1,7 +1,11 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { isMeshError, MeshError } from '../../../errors.ts';
 import { MemoryStream } from '../../memory/pair.ts';
+import { dialUnix, listenUnix } from '../../socket.ts';
 import { failure, pattern, readAll, writeAll } from '../../test/transport-suite.ts';
 import type { ByteStream } from '../../transport.ts';
 import type { HandshakeLimits, RekeyLimits } from '../core/index.ts';
@@ -124,6 +128,29 @@ describe('secure streams', () => {
 			secureStream(b, { role: 'responder', identity: mesh.issue('tool', undefined), protocol: PROTOCOL }),
 		]);
 		expect([tool.principal, host.principal]).to.deep.equal(['tool', 'host']);
+	});
+
+	it('work over unix sockets', async () => {
+		const directory = await mkdtemp(join(tmpdir(), 'secure-'));
+		const accepted = Promise.withResolvers<ByteStream>();
+		await using listener = await listenUnix(join(directory, 'run', 's.sock'), accepted.resolve);
+		const socket = await dialUnix(listener.path);
+		const { alice, bob } = members();
+		const [near, far] = await Promise.all([
+			secureStream(socket, { role: 'initiator', identity: alice, protocol: PROTOCOL, self: ALICE, remote: BOB }),
+			accepted.promise.then((stream) =>
+				secureStream(stream, { role: 'responder', identity: bob, protocol: PROTOCOL, self: BOB, remote: ALICE }),
+			),
+		]);
+		const bytes = pattern(3_000_000);
+		const closed = [near, far].map((stream) => new Promise<Error | undefined>((resolve) => stream.onClose(resolve)));
+		const [got] = await Promise.all([readAll(far), writeAll(near, bytes, 60_000).then(() => near.close())]);
+		expect(Buffer.compare(got, bytes)).to.equal(0);
+		far.write(pattern(10));
+		await far.close();
+		expect(await readAll(near)).to.have.length(10);
+		expect(await Promise.all(closed)).to.deep.equal([undefined, undefined]);
+		await rm(directory, { recursive: true });
 	});
 
 	it('show an abort as a failure, not as an end', async () => {
@@ -307,6 +334,31 @@ describe('the registry of sessions', () => {
 		expect(bobSessions.sessions()).to.have.length(0);
 		expect(bobSessions.principalOf(ALICE)).to.equal(undefined);
 		expect(isMeshError(await thrownBy(readAll(far)), 'unauthorized')).to.equal(true);
+	});
+
+	it('asks about certificates again by itself: one that expires ends its session', async () => {
+		const clock = new TestClock();
+		const of = members({ clock });
+		const { bobSessions } = await secured({}, of);
+		of.mesh.revoke(of.alice);
+		clock.advance(5 * 60_000);
+		await new Promise<void>((resolve) => setImmediate(resolve));
+		expect(bobSessions.sessions()).to.have.length(0);
+	});
+
+	it('tells of those it refused', async () => {
+		const { mesh, bob } = members();
+		const refusals: string[] = [];
+		const sessions = new Sessions({ identity: bob, self: BOB, onRefused: ({ error }) => refusals.push(error.message) });
+		const [a, b] = MemoryStream.pair();
+		const mallory = mesh.issue('mallory', ALICE);
+		mesh.revoke(mallory);
+		const protocol = PROTOCOL;
+		await Promise.all([
+			failure(secureStream(a, { role: 'initiator', identity: mallory, protocol, self: ALICE, remote: BOB })),
+			failure(secureStream(b, { role: 'responder', identity: bob, protocol, remote: ALICE, sessions })),
+		]);
+		expect(refusals.join()).to.match(/certificate of 12D3KooWAlice refused: it is revoked/);
 	});
 
 	it('does not end sessions because an identity cannot tell just now', async () => {
