@@ -57,6 +57,7 @@ export async function startRogue(
 			const control = { ihave, iwant, graft, prune, idontwant };
 			return router.sendRpc(peer, { subscriptions: [], messages: [], ...rpc, control });
 		},
+		isConnected: (peer: string): boolean => node.getPeers().some((other) => other.toString() === peer),
 		/** Resolves once it can gossip to that peer. */
 		async reach(peer: string, addresses: readonly string[]): Promise<void> {
 			const { multiaddr } = await import('@multiformats/multiaddr');
