@@ -51,13 +51,7 @@ async function podsOf(word: string, input: Input, cli: Cli, client: HostClient):
 	return [found];
 }
 
-async function printLogs(
-	pod: PodStatus,
-	prefix: string,
-	input: Input,
-	cli: Cli,
-	client: HostClient,
-): Promise<void> {
+async function printLogs(pod: PodStatus, prefix: string, input: Input, cli: Cli, client: HostClient): Promise<void> {
 	const container = input.text('container');
 	const tail = input.count('tail', 0);
 	const host = await client.host(pod.machineId, cli.signal);

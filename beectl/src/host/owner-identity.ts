@@ -1,6 +1,7 @@
 /** An owner in its sessions with hosts: it shows its public record, and believes machines of its mesh that are not revoked. */
-import { MeshError } from '@beemesh/sdk/errors';
+
 import { OWNER_EPOCH, ownerDomain } from '@beemesh/hostd/api';
+import { MeshError } from '@beemesh/sdk/errors';
 import { type OpenedMachine, openMachineCredential, verifySignature } from '@beemesh/sdk/identity';
 import type { SessionIdentity } from '@beemesh/sdk/streams';
 import type { Owner } from '../owner/owner.ts';
@@ -23,7 +24,10 @@ export function ownerSessionIdentity(
 			const machine = openMachineCredential(credential, mesh, nowMs());
 			const { machineId, cid, cert } = machine;
 			if (machineId !== remote)
-				throw new MeshError('unauthorized', `machine ${machineId} answers in place of ${remote}; nothing was told to it`);
+				throw new MeshError(
+					'unauthorized',
+					`machine ${machineId} answers in place of ${remote}; nothing was told to it`,
+				);
 			if (revoked.includes(machineId))
 				throw new MeshError('unauthorized', `machine ${machineId} has been revoked from the mesh "${mesh.body.name}"`);
 			return {

@@ -2,7 +2,6 @@
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
 import {
 	type Keys,
-	keyIdOf,
 	type OpenedMesh,
 	openCsr,
 	openEnrolmentRequest,
@@ -13,7 +12,6 @@ import {
 	openWorkloadEnd,
 	ownerIdOf,
 	type PeekedRecord,
-	sameBytes,
 } from '@beemesh/sdk/identity';
 import type { OwnerId, RecordType } from '@beemesh/sdk/wire';
 
@@ -64,7 +62,8 @@ const CHECKS: { readonly [T in RecordType]: Check<T> } = {
 	genesis: (record) => byOwner(record, record.body.owner),
 	charter: (record) => byOwner(record, record.body.owner),
 	'tender-grant': (record) => byOwner(record, record.body.owner),
-	'workload-end': ({ envelope, body }) => verdictOf(() => openWorkloadEnd(envelope, body.ts), 'the owner of the workload'),
+	'workload-end': ({ envelope, body }) =>
+		verdictOf(() => openWorkloadEnd(envelope, body.ts), 'the owner of the workload'),
 	tender: (record) =>
 		verdictOf(() => {
 			const grant = openRecord('tender-grant', record.body.grant);

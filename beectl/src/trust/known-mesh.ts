@@ -22,10 +22,7 @@ export interface MeshTrust {
 }
 
 /** Whether a mesh that a host shows is ours: known, or the first one that is met. Throws `unauthorized` for another one. */
-export async function trustedMesh(
-	cli: Pick<Cli, 'files' | 'socket' | 'err'>,
-	genesis: Uint8Array,
-): Promise<MeshTrust> {
+export async function trustedMesh(cli: Pick<Cli, 'files' | 'socket' | 'err'>, genesis: Uint8Array): Promise<MeshTrust> {
 	const known = await knownMeshes(cli.files);
 	const shown = openMesh(genesis);
 	const ours = known.find(({ mesh }) => mesh.cid === shown.cid);
@@ -77,7 +74,8 @@ interface KnownMesh {
 
 /** A mesh that was named is the only one; else the one made here and the one met before. */
 async function knownMeshes(files: Files): Promise<readonly KnownMesh[]> {
-	if (files.genesis !== undefined) return [{ mesh: await readGenesis(files.genesis), revoked: [], from: files.genesis }];
+	if (files.genesis !== undefined)
+		return [{ mesh: await readGenesis(files.genesis), revoked: [], from: files.genesis }];
 	const made = await readMeshFileIfAny(files.mesh);
 	const met = await readKnownMesh(files.knownMesh);
 	return [
@@ -106,7 +104,11 @@ export async function readKnownMesh(file: string): Promise<OpenedMesh | undefine
 	}
 }
 
-function otherMesh({ socket, files }: Pick<Cli, 'files' | 'socket'>, met: OpenedMesh, known: readonly KnownMesh[]): MeshError {
+function otherMesh(
+	{ socket, files }: Pick<Cli, 'files' | 'socket'>,
+	met: OpenedMesh,
+	known: readonly KnownMesh[],
+): MeshError {
 	const lines = [
 		`the host at ${socket} is of another mesh than the one known here; nothing was sent to it`,
 		`  it shows   "${met.body.name}" (${met.cid})`,

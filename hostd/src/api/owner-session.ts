@@ -14,5 +14,8 @@ export const OWNER_EPOCH = 0;
 
 export function ownerDomain(meshId: RecordCid): { readonly domain: Uint8Array; readonly psk: Uint8Array } {
 	const id = new TextEncoder().encode(meshId);
-	return { domain: sha256(new TextEncoder().encode(`beemesh/owners-of/${meshId}`)), psk: hkdf(id, 'owner-session', 32) };
+	return {
+		domain: sha256(new TextEncoder().encode(`beemesh/owners-of/${meshId}`)),
+		psk: hkdf(id, 'owner-session', 32),
+	};
 }

@@ -31,7 +31,10 @@ export class Relays {
 	begin(): Disposable {
 		const { relaysMax } = this.#config;
 		if (this.#count >= relaysMax)
-			throw new MeshError('exhausted', `this host carries ${relaysMax} sessions to other hosts already: try again soon`);
+			throw new MeshError(
+				'exhausted',
+				`this host carries ${relaysMax} sessions to other hosts already: try again soon`,
+			);
 		this.#count++;
 		let isOver = false;
 		return {

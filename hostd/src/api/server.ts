@@ -87,8 +87,7 @@ export async function serveOwners(options: OwnerApiOptions): Promise<AsyncDispos
 		if (target === undefined) return;
 		const { stream, remote } = target;
 		if (remote === undefined) await serve(stream);
-		else
-			await relays.join(stream, remote).finally(() => target.relay?.[Symbol.dispose]());
+		else await relays.join(stream, remote).finally(() => target.relay?.[Symbol.dispose]());
 	}
 
 	/** Hears whom it wants and answers; undefined when that was a refusal. */

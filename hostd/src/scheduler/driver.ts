@@ -4,13 +4,7 @@
  */
 import type { Admission, AdmitRequest, DeliverRequest, PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
-import {
-	createUlid,
-	type OpenedBundle,
-	openAdmission,
-	openRecord,
-	peekRecord,
-} from '@beemesh/sdk/identity';
+import { createUlid, type OpenedBundle, openAdmission, openRecord, peekRecord } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
 import type { Bid, MachineId, OwnerId, WorkloadId } from '@beemesh/sdk/wire';
 import { type Clock, MachineApi, type MeshNode, systemClock, type Verdict } from '../mesh/index.ts';
@@ -266,7 +260,10 @@ class SchedulerDriver implements Scheduler {
 		const { mesh } = this.#options;
 		const { requester } = peekRecord('tender', envelope).body;
 		if (requester !== mesh.machineId) {
-			throw new MeshError('invalid_input', `the tender names ${requester} as its requester; this host is ${mesh.machineId}`);
+			throw new MeshError(
+				'invalid_input',
+				`the tender names ${requester} as its requester; this host is ${mesh.machineId}`,
+			);
 		}
 		const admitted = this.#gate.admit(envelope, undefined, this.#clock.nowMs());
 		if (admitted.verdict !== 'accept') throw admitted.error;

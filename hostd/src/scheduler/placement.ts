@@ -3,10 +3,19 @@
  * is placed: the client seals the workload to each winner, and signs the tender again where that is needed.
  */
 import type { PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
-import { isMeshError, MeshError } from '@beemesh/sdk/errors';
+import { isMeshError } from '@beemesh/sdk/errors';
 import { sameBytes, signRecord } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
-import { type Award, type Bid, encodeRecord, type MachineId, type RecordCid, type SlotGen, type Tender, type TenderGrant } from '@beemesh/sdk/wire';
+import {
+	type Award,
+	type Bid,
+	encodeRecord,
+	type MachineId,
+	type RecordCid,
+	type SlotGen,
+	type Tender,
+	type TenderGrant,
+} from '@beemesh/sdk/wire';
 import { type Alarm, type Clock, createAlarm, type MeshNode } from '../mesh/index.ts';
 import { callerOf, type MachineCaller } from './calls.ts';
 import {
@@ -313,7 +322,5 @@ function isSameRound(
 	const needs = ({ wid, manifestCid, requirements, requester, grant }: Tender) =>
 		encodeRecord({ wid, manifestCid, requirements, requester, grant });
 	const named = (list: readonly SlotGen[]): string => list.map(({ slot, gen }) => `${slot}/${gen}`).join();
-	return (
-		tender.tenderId === tenderId && named(tender.slots) === named(slots) && sameBytes(needs(tender), needs(first))
-	);
+	return tender.tenderId === tenderId && named(tender.slots) === named(slots) && sameBytes(needs(tender), needs(first));
 }

@@ -48,7 +48,9 @@ describe('deleted workloads', () => {
 			signRecord('workload-end', { ...body, owner: ofStranger }, stranger),
 			end('web', 7, NOW_MS + 60_000),
 		])
-			expect(() => ended.note(forged, NOW_MS)).to.throw().with.property('code', 'unauthorized');
+			expect(() => ended.note(forged, NOW_MS))
+				.to.throw()
+				.with.property('code', 'unauthorized');
 		expect(ended.envelopes()).to.deep.equal([]);
 	});
 });

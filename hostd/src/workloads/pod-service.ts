@@ -1,10 +1,5 @@
 /** Serves `PodApi` on one pod's own unix socket. Whoever can open that socket *is* the pod: it can ask for nothing else. */
-import {
-	type MemberHint,
-	PodApi,
-	type PodContext,
-	type PodEvent,
-} from '@beemesh/sdk/api';
+import { type MemberHint, PodApi, type PodContext, type PodEvent } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
 import { genesisFor, openCsr, peekRecord, type Signer, signRecord, workloadIdOf } from '@beemesh/sdk/identity';
 import { createServices, listenUnix, openSession, type UnixListener } from '@beemesh/sdk/streams';

@@ -27,7 +27,6 @@ export function sealBundle(bundle: Bundle, awardId: string, { cert }: OpenedMach
 export function openSealedBundle(sealed: Uint8Array, awardId: string, kem: KemKeyPair): Bundle {
 	const parsed = v.safeParse(schema, decodeRecord(kem.open(PURPOSE, sealed), SEALED_BUNDLE_BYTES_MAX));
 	if (!parsed.success) throw new MeshError('invalid_input', 'what was delivered for the award is no bundle');
-	if (parsed.output.awardId !== awardId)
-		throw new MeshError('unauthorized', 'what was delivered is for another award');
+	if (parsed.output.awardId !== awardId) throw new MeshError('unauthorized', 'what was delivered is for another award');
 	return parsed.output.bundle;
 }

@@ -203,10 +203,7 @@ export class ReplicaDriver {
 		}
 	}
 
-	async #retender(
-		{ slots, tenderId }: Extract<PlaceEvent, { type: 'retender' }>,
-		bundle: OpenedBundle,
-	): Promise<void> {
+	async #retender({ slots, tenderId }: Extract<PlaceEvent, { type: 'retender' }>, bundle: OpenedBundle): Promise<void> {
 		try {
 			const { envelope } = this.#tender(bundle, slots, tenderId);
 			await this.#world.calls().retender({ tender: envelope });

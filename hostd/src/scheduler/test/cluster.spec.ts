@@ -1,17 +1,11 @@
-import { MeshError } from '@beemesh/sdk/errors';
 import type { PlaceEvent } from '@beemesh/sdk/api';
-import {
-	createKeyPair,
-	createNodeKeys,
-	createUlid,
-	openMachineCredential,
-	sealBundle,
-} from '@beemesh/sdk/identity';
+import { MeshError } from '@beemesh/sdk/errors';
+import { createKeyPair, createNodeKeys, createUlid, openMachineCredential, sealBundle } from '@beemesh/sdk/identity';
 import type { Award, Tender } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { afterEach, describe, it } from 'mocha';
-import { type Cluster, startCluster } from './cluster.ts';
 import { createTestRoot } from '../../mesh/test/root.ts';
+import { type Cluster, startCluster } from './cluster.ts';
 import { admissionOf, createWorkload, ofType, placeAndAdmit, type TestWorkload } from './workload.ts';
 
 describe('scheduler in a mesh in memory', function () {
@@ -318,7 +312,8 @@ describe('scheduler in a mesh in memory', function () {
 				sealBundle(bundle, createUlid(Date.now()), opened(credential)),
 			);
 			expect(rejected).to.have.length(2);
-			for (const { reason } of rejected) expect(reason).to.equal('unauthorized: what was delivered is for another award');
+			for (const { reason } of rejected)
+				expect(reason).to.equal('unauthorized: what was delivered is for another award');
 		});
 
 		it('for another machine cannot be opened by the winner', async () => {
@@ -404,10 +399,7 @@ describe('scheduler in a mesh in memory', function () {
 				['noise', new Uint8Array([1, 2, 3]), 'invalid_input'],
 			];
 			for (const [name, tender, code] of cases) {
-				const events = first.scheduler.place(
-					{ tender, keepTrying: false },
-					new AbortController().signal,
-				);
+				const events = first.scheduler.place({ tender, keepTrying: false }, new AbortController().signal);
 				const error = await Array.fromAsync(events).then(
 					() => undefined,
 					(thrown: MeshError) => thrown,

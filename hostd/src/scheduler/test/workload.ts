@@ -53,14 +53,18 @@ export interface TestWorkload {
 	): PlaceRequest;
 }
 
-export function createWorkload(name = 'web', quota = 64): TestWorkload {
-	const owner = createKeyPair();
+export function createWorkload(
+	name = 'web',
+	quota = 64,
+	owner: KeyPair = createKeyPair(),
+	env: readonly { readonly name: string; readonly value: string }[] = [],
+): TestWorkload {
 	const tenderKey = createKeyPair();
 	const nowMs = Date.now();
 	const genesis = genesisFor(owner.publicKey, 'Deployment', 'default', name);
 	const wid = workloadIdOf(genesis);
 	const ownerId = ownerIdOf(owner.publicKey);
-	const template = { spec: { containers: [{ name: 'main', image: 'image' }] } };
+	const template = { spec: { containers: [{ name: 'main', image: 'image', env }] } };
 	const manifest: Manifest = {
 		apiVersion: 'apps/v1',
 		kind: 'Deployment',

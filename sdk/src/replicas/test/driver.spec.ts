@@ -200,11 +200,7 @@ describe('healing through the host', () => {
 		const machine = createNodeKeys();
 		const machineId = machine.peer.peerId as MachineId;
 		const awardId = createUlid(Date.now());
-		const [answer] = await heal(
-			host,
-			(at) => [awarded(at, awardId, machine), pod(bundle, at, awardId, machine)],
-			1,
-		);
+		const [answer] = await heal(host, (at) => [awarded(at, awardId, machine), pod(bundle, at, awardId, machine)], 1);
 		const { tender } = openTender(host.asked[0]?.tender as Uint8Array, Date.now());
 		expect(tender.body.slots).to.deep.equal([{ slot: 1, gen: 2 }]);
 		expect(tender.body.requester).to.equal(HOST);
@@ -220,7 +216,6 @@ describe('healing through the host', () => {
 	it('gives the same request the same certificate, and refuses a second request under one award', async () => {
 		const bundle = makeBundle(2);
 		const machine = createNodeKeys();
-		const machineId = machine.peer.peerId as MachineId;
 		const awardId = createUlid(Date.now());
 		const answers = await heal(
 			new ScriptedHost(bundle),
@@ -259,7 +254,9 @@ describe('healing through the host', () => {
 		expect(host.delivered.map((delivery) => delivery.awardId)).to.deep.equal([awardId]);
 		const { sealed } = host.delivered[0] as DeliverRequest;
 		expect(openSealedBundle(sealed, awardId, winner.kem)).to.deep.equal(bundle.bundle);
-		expect(() => openSealedBundle(sealed, awardId, other.kem)).to.throw().with.property('code', 'unauthorized');
+		expect(() => openSealedBundle(sealed, awardId, other.kem))
+			.to.throw()
+			.with.property('code', 'unauthorized');
 		expect(() => openSealedBundle(sealed, createUlid(Date.now()), winner.kem)).to.throw('another award');
 	});
 
@@ -291,7 +288,6 @@ describe('healing through the host', () => {
 			const host = new ScriptedHost(bundle);
 			const machine = createNodeKeys();
 			const awardId = createUlid(Date.now());
-			const machineId = machine.peer.peerId as MachineId;
 			const [answer] = await heal(
 				host,
 				(at) => {
@@ -309,13 +305,8 @@ describe('healing through the host', () => {
 		const host = new ScriptedHost(bundle);
 		host.refuseCommit = new MeshError('no_quorum', 'no majority of the members answers');
 		const machine = createNodeKeys();
-		const machineId = machine.peer.peerId as MachineId;
 		const awardId = createUlid(Date.now());
-		const [answer] = await heal(
-			host,
-			(at) => [awarded(at, awardId, machine), pod(bundle, at, awardId, machine)],
-			1,
-		);
+		const [answer] = await heal(host, (at) => [awarded(at, awardId, machine), pod(bundle, at, awardId, machine)], 1);
 		expect(answer).to.deep.equal({ admitted: false, reason: 'no majority of the members answers' });
 	});
 });

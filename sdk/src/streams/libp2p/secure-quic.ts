@@ -130,6 +130,8 @@ class SecureNativeStream<P> implements NativeStream {
 		try {
 			while (!this.#isReadOver) {
 				const chunk = await this.#native.read(READ_BYTES);
+				// We have stopped reading meanwhile: the end that the stream shows us now is of our own making.
+				if (this.#isReadOver) return null;
 				const data = this.#open(chunk);
 				if (this.#channel?.hasReceivedEnd === true) this.#readEnded();
 				if (data.byteLength > 0) return data;
