@@ -10,8 +10,9 @@ export function encodeRecord(value: unknown): Uint8Array {
 	return cbor.encode(value);
 }
 
-/** In one record, whatever its bytes. */
-const VALUES_MAX = 262_144;
+/** Values cost many times their bytes: in small records this many, in larger ones one per so many bytes of their limit. */
+const VALUES_MIN = 4_096;
+const BYTES_PER_VALUE = 32;
 /** A name that objects have other uses for. */
 const PROTO = [...new TextEncoder().encode('__proto__')];
 
@@ -20,7 +21,7 @@ export function decodeRecord(bytes: Uint8Array, bytesMax: number = LIMITS.record
 	if (bytes.byteLength > bytesMax) {
 		throw new MeshError('invalid_input', `record of ${bytes.byteLength} bytes is larger than ${bytesMax}`);
 	}
-	checkShape(bytes);
+	checkShape(bytes, Math.max(VALUES_MIN, bytesMax / BYTES_PER_VALUE));
 	let value: unknown;
 	try {
 		value = cbor.decode(bytes);
@@ -52,7 +53,7 @@ export function cidFromDigest(sha256: Uint8Array, codec: number = cbor.code): Re
  * Walks the structure before anything is built of it, for a decoder follows any nesting and believes lengths: depth, number
  * of values, and that every length fits what is left. Forms that DAG-CBOR does not have are the decoder's to refuse.
  */
-function checkShape(bytes: Uint8Array): void {
+function checkShape(bytes: Uint8Array, valuesMax: number): void {
 	const end = bytes.byteLength;
 	/** Values still to come at each open level. */
 	const open: number[] = [1];
@@ -91,7 +92,7 @@ function checkShape(bytes: Uint8Array): void {
 		// Each value takes at least one byte.
 		if (at > end || inside > end - at) throw new MeshError('invalid_input', 'record is cut short');
 		values += inside;
-		if (values > VALUES_MAX) throw new MeshError('invalid_input', `record has more than ${VALUES_MAX} values`);
+		if (values > valuesMax) throw new MeshError('invalid_input', `record has more than ${valuesMax} values`);
 		if ((major === 4 || major === 5) && open.length > LIMITS.depthMax)
 			throw new MeshError('invalid_input', `record is nested deeper than ${LIMITS.depthMax}`);
 		if (inside === 0) continue;
