@@ -5,6 +5,7 @@ import type { PlaceEvent } from '@beemesh/sdk/api';
 import { isMeshError, type MeshError } from '@beemesh/sdk/errors';
 import {
 	certify,
+	createKemKey,
 	createKeyPair,
 	openAdmission,
 	openMachineCredential,
@@ -280,7 +281,7 @@ describe('owners’ sessions', function () {
 				const winner = openMachineCredential(event.credential, mesh, Date.now());
 				expect(winner.machineId).to.equal(two.machineId);
 				const { awardId } = event;
-				await entry.api.deliver({ awardId, sealed: sealBundle(workload.bundle, awardId, winner) });
+				await entry.api.deliver({ awardId, sealed: sealBundle(workload.bundle, awardId, winner, createKemKey()) });
 			} else if (event.type === 'csr') {
 				const machine = openMachineCredential(event.credential, mesh, Date.now());
 				const { csr } = openAdmission(event.csr, event.statement, machine);

@@ -1,6 +1,13 @@
-import type { PlaceEvent } from '@beemesh/sdk/api';
+import { openReasons, type PlaceEvent } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
-import { createKeyPair, createNodeKeys, createUlid, openMachineCredential, sealBundle } from '@beemesh/sdk/identity';
+import {
+	createKemKey,
+	createKeyPair,
+	createNodeKeys,
+	createUlid,
+	openMachineCredential,
+	sealBundle,
+} from '@beemesh/sdk/identity';
 import type { Award, Tender } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { afterEach, describe, it } from 'mocha';
@@ -281,8 +288,11 @@ describe('scheduler in a mesh in memory', function () {
 			const { first, hosts } = await start(2, { requester: { deliveryTimeoutMs: 200 } });
 			const workload = createWorkload();
 			const events: PlaceEvent[] = [];
+			const raw: PlaceEvent[] = [];
 			const { tender } = workload.request(first.machineId, 1);
-			for await (const event of first.scheduler.place({ tender, keepTrying: false }, never)) {
+			for await (const told of first.scheduler.place({ tender, keepTrying: false }, never)) {
+				const event = openReasons(told, replies);
+				raw.push(told);
 				events.push(event);
 				if (event.type !== 'awarded') continue;
 				const bytes = sealed(event, workload);
@@ -292,9 +302,10 @@ describe('scheduler in a mesh in memory', function () {
 				expect(pods.size).to.equal(0);
 				expect(resources.usage().running.cpuMillis).to.equal(0);
 			}
-			return { events, rejected: ofType(events, 'rejected'), first, hosts };
+			return { events, raw, rejected: ofType(events, 'rejected'), first, hosts };
 		}
 		const { mesh } = createTestRoot();
+		const replies = createKemKey();
 		const never = new AbortController().signal;
 		const opened = (credential: Uint8Array) => openMachineCredential(credential, mesh, Date.now());
 
@@ -309,7 +320,7 @@ describe('scheduler in a mesh in memory', function () {
 
 		it('for another award is refused by the winner', async () => {
 			const { rejected } = await placed(({ credential }, { bundle }) =>
-				sealBundle(bundle, createUlid(Date.now()), opened(credential)),
+				sealBundle(bundle, createUlid(Date.now()), opened(credential), replies),
 			);
 			expect(rejected).to.have.length(2);
 			for (const { reason } of rejected)
@@ -319,7 +330,7 @@ describe('scheduler in a mesh in memory', function () {
 		it('for another machine cannot be opened by the winner', async () => {
 			const stranger = createTestRoot().enrol();
 			const { rejected } = await placed(({ awardId }, { bundle }) =>
-				sealBundle(bundle, awardId, opened(stranger.credential)),
+				sealBundle(bundle, awardId, opened(stranger.credential), replies),
 			);
 			expect(rejected).to.have.length(2);
 			for (const { reason } of rejected) expect(reason).to.match(/^unauthorized: /);
@@ -327,12 +338,14 @@ describe('scheduler in a mesh in memory', function () {
 
 		it('of another workload than the tendered one is refused by the winner', async () => {
 			const other = createWorkload('other');
-			const { rejected } = await placed(({ awardId, credential }) =>
-				sealBundle(other.bundle, awardId, opened(credential)),
+			const { rejected, raw } = await placed(({ awardId, credential }) =>
+				sealBundle(other.bundle, awardId, opened(credential), replies),
 			);
 			expect(rejected).to.have.length(2);
 			for (const { reason } of rejected)
 				expect(reason).to.equal('unauthorized: the bundle is not that of the awarded workload and manifest');
+			// The requester, which carries that, cannot read it.
+			expect(JSON.stringify(raw)).not.to.contain('awarded workload and manifest');
 		});
 
 		it('is taken once, and not for an award that is over', async () => {
