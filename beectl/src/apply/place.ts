@@ -2,9 +2,9 @@
  * Places all slots of a workload through the entry host, seals the workload to each winner, and admits the replicas that
  * start. The entry host sees who won, and not what.
  */
-import { type PlaceEvent, tenderFor } from '@beemesh/sdk/api';
+import { openReasons, type PlaceEvent, tenderFor } from '@beemesh/sdk/api';
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
-import { openMachineCredential, sealBundle } from '@beemesh/sdk/identity';
+import { createKemKey, openMachineCredential, sealBundle } from '@beemesh/sdk/identity';
 import { LIMITS, type MachineId, type SlotGen } from '@beemesh/sdk/wire';
 import { EXIT, Failure } from '../cli/exit.ts';
 import type { HostClient } from '../host/client.ts';
@@ -44,6 +44,7 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 	const outcomes = new Map<number, string>();
 	const slots = Array.from({ length: replicas }, (_, slot): SlotGen => ({ slot, gen }));
 	let starved: Starved | undefined;
+	const replies = createKemKey();
 	try {
 		for (let at = 0; at < slots.length; at += LIMITS.slotsPerTenderMax) {
 			const batch = slots.slice(at, at + LIMITS.slotsPerTenderMax);
@@ -90,7 +91,8 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 	}
 
 	async function follow(events: AsyncIterable<PlaceEvent>): Promise<void> {
-		for await (const event of events) {
+		for await (const told of events) {
+			const event = openReasons(told, replies);
 			await see(event);
 			if (event.type === 'starved') starved = event;
 		}
@@ -157,7 +159,9 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 			const winner = openMachineCredential(credential, mesh, options.nowMs());
 			if (winner.machineId !== machineId)
 				throw new MeshError('unauthorized', `the certificate shown for machine ${machineId} is of another one`);
-			await unlessOver(api.deliver({ awardId, sealed: sealBundle(bundle.bundle, awardId, winner) }, { signal }));
+			await unlessOver(
+				api.deliver({ awardId, sealed: sealBundle(bundle.bundle, awardId, winner, replies) }, { signal }),
+			);
 		} catch (error) {
 			if (!isForged(error)) throw error;
 			progress.slot(slot, `not given to ${options.hostName(machineId)}: ${error.message}`, 'bad');

@@ -148,7 +148,7 @@ export async function startScriptedHost(
 				yield { type: 'outcome', ...at, machineId, outcome: 'failed', reason: 'nothing was delivered' };
 				continue;
 			}
-			const opened = openBundle(openSealedBundle(sealed, awardId, machine.kem), nowMs);
+			const opened = openBundle(openSealedBundle(sealed, awardId, machine.kem).bundle, nowMs);
 			if (bundle === undefined) {
 				host.bundles.push(opened);
 				const { charter, manifest } = opened.bundle;

@@ -7,7 +7,9 @@ import { bidSchema, bytesSchema, envelopeSchema, LIMITS, SEALED_BUNDLE_BYTES_MAX
 import * as v from 'valibot';
 
 const nothing = v.strictObject({});
-const reason = v.pipe(v.string(), v.maxLength(500));
+/** Sealed past the requester, a sentence has some two thousand characters (`sealReason`). */
+export const REASON_CHARS_MAX = 4_000;
+const reason = v.pipe(v.string(), v.maxLength(REASON_CHARS_MAX));
 
 /** An answer to an admission request, as `AdmitRequest` has it. */
 export const admissionSchema = v.variant('admitted', [

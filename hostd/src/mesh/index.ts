@@ -4,7 +4,7 @@
  */
 export type { PresenceSource } from './announcer.ts';
 export { type Alarm, type Clock, createAlarm, systemClock } from './clock.ts';
-export { admissionSchema, MachineApi } from './contract.ts';
+export { admissionSchema, MachineApi, REASON_CHARS_MAX } from './contract.ts';
 export type { HostEvent } from './core/presence.ts';
 export type { RateConfig } from './core/rate.ts';
 export type { MachinePrincipal } from './hello.ts';

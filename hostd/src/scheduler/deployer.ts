@@ -1,9 +1,9 @@
 /** This host's side: performs what the bidder core decides, for tenders of others and its own. */
-import { MeshError } from '@beemesh/sdk/errors';
-import { type OpenedBundle, openBundle, openSealedBundle } from '@beemesh/sdk/identity';
+import { isMeshError, MeshError } from '@beemesh/sdk/errors';
+import { type OpenedBundle, openBundle, openSealedBundle, sealReason } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
-import type { Award, Bid, MachineId, Tender } from '@beemesh/sdk/wire';
-import { type Alarm, type Clock, createAlarm, type MeshNode } from '../mesh/index.ts';
+import type { Award, Bid, Bundle, MachineId, Tender } from '@beemesh/sdk/wire';
+import { type Alarm, type Clock, createAlarm, type MeshNode, REASON_CHARS_MAX } from '../mesh/index.ts';
 import { callerOf, insist } from './calls.ts';
 import { type Bidder, type BidderConfig, type BidderEffect, type BidderEvent, createBidder } from './core/bidder.ts';
 import { SMALL_MESH_HOSTS_MAX } from './core/rings.ts';
@@ -62,7 +62,7 @@ export class Deployer {
 
 	/**
 	 * Verifies award and bundle as a whole, then lets the core decide. Throws when the award is nobody's to make, or what is
-	 * sealed is not for this host and this award.
+	 * sealed is not for this host and this award. What is wrong with the bundle itself is said to whoever sealed it.
 	 */
 	award(envelope: Uint8Array, sealed: Uint8Array, from: MachineId): AwardAnswer {
 		const { mesh, clock } = this.#options;
@@ -71,17 +71,16 @@ export class Deployer {
 		if (award.requester !== from)
 			throw new MeshError('unauthorized', 'the award comes from another host than the one that signed it');
 		if (award.machineId !== mesh.machineId) throw new MeshError('unauthorized', 'the award is for another host');
-		const opened = openBundle(openSealedBundle(sealed, award.awardId, mesh.membership.keys.kem), nowMs);
-		if (opened.wid !== award.wid || opened.charter.body.manifestCid !== award.manifestCid) {
-			throw new MeshError('unauthorized', 'the bundle is not that of the awarded workload and manifest');
-		}
-		if (opened.charter.body.deleted) throw new MeshError('unauthorized', 'the workload has been deleted');
-		// A tender tells what a workload needs, not what it does: this is the first look at its manifest.
+		const { bundle, replyKey } = openSealedBundle(sealed, award.awardId, mesh.membership.keys.kem);
+		let opened: OpenedBundle;
 		try {
-			this.#options.admits?.(opened);
+			opened = this.#admitted(award, bundle, nowMs);
 		} catch (error) {
-			this.step({ type: 'close', tenderId: award.tenderId, requester: award.requester });
-			throw error;
+			if (!isMeshError(error)) throw error;
+			const { awardId, wid, slot, gen, tenderId, requester } = award;
+			this.#options.logger.info('award refused', { awardId, wid, slot, gen, error });
+			this.step({ type: 'close', tenderId, requester });
+			return { accepted: false, reason: sealReason(`${error.code}: ${error.message}`, replyKey) };
 		}
 
 		let answer: AwardAnswer = { accepted: false, reason: 'this host is stopping' };
@@ -93,10 +92,21 @@ export class Deployer {
 					outcome: effect.accepted ? 'accepted' : 'rejected',
 				});
 			} else if (effect.type === 'deploy') {
-				void this.#deploy(effect.award, opened);
+				void this.#deploy(effect.award, opened, replyKey);
 			} else this.#perform(effect);
 		}
 		return answer;
+	}
+
+	/** A tender tells what a workload needs, not what it does: this is the first look at it. Throws for what does not run here. */
+	#admitted(award: Award, bundle: Bundle, nowMs: number): OpenedBundle {
+		const opened = openBundle(bundle, nowMs);
+		if (opened.wid !== award.wid || opened.charter.body.manifestCid !== award.manifestCid) {
+			throw new MeshError('unauthorized', 'the bundle is not that of the awarded workload and manifest');
+		}
+		if (opened.charter.body.deleted) throw new MeshError('unauthorized', 'the workload has been deleted');
+		this.#options.admits?.(opened);
+		return opened;
 	}
 
 	step(event: BidderEvent): void {
@@ -175,7 +185,7 @@ export class Deployer {
 		}
 	}
 
-	async #deploy(award: Award, opened: OpenedBundle): Promise<void> {
+	async #deploy(award: Award, opened: OpenedBundle, replyKey: Uint8Array): Promise<void> {
 		const { deploy, logger, clock, metrics } = this.#options;
 		const { awardId, wid, slot, gen } = award;
 		const controller = new AbortController();
@@ -187,7 +197,10 @@ export class Deployer {
 			metrics.observe('beemesh_deploy_seconds', (clock.nowMs() - startedAtMs) / 1_000);
 			this.step({ type: 'deployed', awardId });
 		} catch (error) {
-			this.step({ type: 'deploy-failed', awardId, reason: (error as Error).message });
+			const { message } = error as Error;
+			logger.warn('deployment failed', { awardId, wid, slot, gen, reason: message });
+			// It quotes the manifest; the requester carries it and cannot read it.
+			this.step({ type: 'deploy-failed', awardId, reason: sealReason(message, replyKey) });
 		} finally {
 			this.#running.delete(awardId);
 		}
@@ -196,12 +209,12 @@ export class Deployer {
 	async #outcome({ award, outcome, reason }: Extract<BidderEffect, { type: 'outcome' }>): Promise<void> {
 		const { mesh, clock, logger, ownRequester } = this.#options;
 		const { awardId, wid, slot, gen, requester } = award;
-		logger.info('deployment ended', { awardId, wid, slot, gen, outcome, reason });
+		logger.info('deployment ended', { awardId, wid, slot, gen, outcome });
 		if (requester === mesh.machineId) {
 			ownRequester.outcome(awardId, mesh.machineId, outcome, reason);
 			return;
 		}
-		const why = reason === undefined ? {} : { reason: reason.slice(0, 500) };
+		const why = reason === undefined ? {} : { reason: reason.slice(0, REASON_CHARS_MAX) };
 		try {
 			await insist(
 				async () => (await callerOf(mesh, requester)).outcome({ awardId, outcome, ...why }, { timeout: '5s' }),

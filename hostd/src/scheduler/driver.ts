@@ -7,7 +7,7 @@ import { MeshError } from '@beemesh/sdk/errors';
 import { createUlid, type OpenedBundle, openAdmission, peekRecord } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
 import type { Bid, MachineId, OwnerId, WorkloadId } from '@beemesh/sdk/wire';
-import { type Clock, MachineApi, type MeshNode, systemClock, type Verdict } from '../mesh/index.ts';
+import { type Clock, MachineApi, type MeshNode, REASON_CHARS_MAX, systemClock, type Verdict } from '../mesh/index.ts';
 import type { Accountant } from '../resources/index.ts';
 import { callerOf, insist } from './calls.ts';
 import { type Admissions, createAdmissions } from './core/admissions.ts';
@@ -128,7 +128,7 @@ class SchedulerDriver implements Scheduler {
 			bid: (bid, { principal }) => ({ wanted: this.#onBid(bid, principal.machineId) }),
 			award: ({ award, sealed }, { principal }) => {
 				const { accepted, reason = 'no reason given' } = this.#deployer.award(award, sealed, principal.machineId);
-				return accepted ? { accepted } : { accepted, reason: reason.slice(0, 500) };
+				return accepted ? { accepted } : { accepted, reason: reason.slice(0, REASON_CHARS_MAX) };
 			},
 			cancel: ({ awardId, reason }, { principal }) => {
 				this.#deployer.step({ type: 'cancel', awardId, requester: principal.machineId, reason });

@@ -12,10 +12,10 @@ export interface TenderGate {
 /** `identity.md`: 10 tenders a minute. Counted per requester and workload, so that one workload cannot starve another. */
 export const TENDER_RATE: RateConfig = { perMinute: 10, burst: 20 };
 /**
- * Anybody can make an owner, and so a valid tender: what is checked for one machine is bounded. Below what fills the
- * replay cache of a sender in its window.
+ * Anybody can make an owner, and so a valid tender: what is checked for one machine is bounded, and with it what the replay
+ * cache has to remember: a dozen machines that do nothing else cannot fill it.
  */
-const TENDER_CHECKS: RateConfig = { perMinute: 5 * 60, burst: 200 };
+const TENDER_CHECKS: RateConfig = { perMinute: 5 * 60, burst: 50 };
 
 export interface TenderGateOptions {
 	/** What was signed before cannot be told from a replay. */

@@ -4,7 +4,7 @@
  */
 import type { PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
 import { isMeshError } from '@beemesh/sdk/errors';
-import { sameBytes, signRecord } from '@beemesh/sdk/identity';
+import { isSealedReason, sameBytes, signRecord } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
 import {
 	type Award,
@@ -16,7 +16,7 @@ import {
 	type Tender,
 	type TenderGrant,
 } from '@beemesh/sdk/wire';
-import { type Alarm, type Clock, createAlarm, type MeshNode } from '../mesh/index.ts';
+import { type Alarm, type Clock, createAlarm, type MeshNode, REASON_CHARS_MAX } from '../mesh/index.ts';
 import { callerOf, type MachineCaller } from './calls.ts';
 import {
 	createRequester,
@@ -176,7 +176,8 @@ export class Placement {
 
 	#report(report: PlacementReport): void {
 		const { metrics, clock } = this.#options;
-		const { type, ...fields } = report;
+		const { type, ...told } = report;
+		const fields = 'reason' in told && told.reason !== undefined ? { ...told, reason: forLog(told.reason) } : told;
 		if (type === 'awarded' || type === 'accepted' || type === 'rejected') {
 			this.#log.info(`award ${type === 'awarded' ? 'made' : type}`, fields);
 			if (type !== 'awarded') metrics.count('beemesh_awards_total', { outcome: type });
@@ -285,12 +286,12 @@ export class Placement {
 			this.step({ type: 'award-answer', awardId, ...answer });
 		} catch (error) {
 			const reason = isMeshError(error) ? `${error.code}: ${error.message}` : `internal: ${(error as Error).message}`;
-			this.step({ type: 'award-answer', awardId, accepted: false, reason: reason.slice(0, 500) });
+			this.step({ type: 'award-answer', awardId, accepted: false, reason: reason.slice(0, REASON_CHARS_MAX) });
 			// It may have arrived all the same.
 			if (!isMeshError(error) || error.applied === 'maybe') {
 				this.#tell(machineId, 'cancel', {
 					local: (host) => host.cancel(awardId, reason),
-					remote: (caller) => caller.cancel({ awardId, reason: reason.slice(0, 500) }),
+					remote: (caller) => caller.cancel({ awardId, reason: reason.slice(0, REASON_CHARS_MAX) }),
 				});
 			}
 		}
@@ -323,4 +324,8 @@ function isSameRound(
 		encodeRecord({ wid, manifestCid, requirements, requester, grant });
 	const named = (list: readonly SlotGen[]): string => list.map(({ slot, gen }) => `${slot}/${gen}`).join();
 	return tender.tenderId === tenderId && named(tender.slots) === named(slots) && sameBytes(needs(tender), needs(first));
+}
+
+function forLog(reason: string): string {
+	return isSealedReason(reason) ? 'told to whoever asked' : reason;
 }

@@ -1,32 +1,69 @@
 /**
- * A workload's bundle on its way to the machine that was awarded one of its slots: sealed to that machine's key, so that
- * the host which placed it carries what it cannot read; and bound to the award, so that it is of no use under another.
+ * What a client and the winner of an award say to each other through the host between them, which carries it and cannot
+ * read it. There: the workload's bundle, sealed to the winner's key and bound to the award, so that it is of no use under
+ * another. Back: why it does not run, for that quotes the manifest.
  */
 import * as v from 'valibot';
-import { MeshError } from '../errors.ts';
+import { isMeshError, MeshError } from '../errors.ts';
 import {
 	type Bundle,
 	bundleSchema,
 	decodeRecord,
 	encodeRecord,
+	kemKeySchema,
 	SEALED_BUNDLE_BYTES_MAX,
 	ulidSchema,
 } from '../wire/index.ts';
 import { type KemKeyPair, sealTo } from './keys.ts';
 import type { OpenedMachine } from './machine.ts';
 
-const PURPOSE = 'award-bundle';
-const schema = v.strictObject({ awardId: ulidSchema, bundle: bundleSchema });
+const BUNDLE = 'award-bundle';
+const REASON = 'award-reason';
+const REASON_PREFIX = 'sealed:';
+const REASON_BYTES_MAX = 1_000;
+const schema = v.strictObject({ awardId: ulidSchema, bundle: bundleSchema, replyKey: kemKeySchema });
 
-/** Seals a bundle for the winner of this award. */
-export function sealBundle(bundle: Bundle, awardId: string, { cert }: OpenedMachine): Uint8Array {
-	return sealTo(cert.kemKey, PURPOSE, encodeRecord({ awardId, bundle }));
+/** Seals a bundle for the winner of this award. `replyKey`: to which the winner seals what it has to say. */
+export function sealBundle(
+	bundle: Bundle,
+	awardId: string,
+	{ cert }: OpenedMachine,
+	{ publicKey: replyKey }: Pick<KemKeyPair, 'publicKey'>,
+): Uint8Array {
+	return sealTo(cert.kemKey, BUNDLE, encodeRecord({ awardId, bundle, replyKey }));
 }
 
 /** Opens it at the winner. Throws `unauthorized` when it is for another machine or another award. */
-export function openSealedBundle(sealed: Uint8Array, awardId: string, kem: KemKeyPair): Bundle {
-	const parsed = v.safeParse(schema, decodeRecord(kem.open(PURPOSE, sealed), SEALED_BUNDLE_BYTES_MAX));
+export function openSealedBundle(
+	sealed: Uint8Array,
+	awardId: string,
+	kem: KemKeyPair,
+): { readonly bundle: Bundle; readonly replyKey: Uint8Array } {
+	const parsed = v.safeParse(schema, decodeRecord(kem.open(BUNDLE, sealed), SEALED_BUNDLE_BYTES_MAX));
 	if (!parsed.success) throw new MeshError('invalid_input', 'what was delivered for the award is no bundle');
+	const { bundle, replyKey } = parsed.output;
 	if (parsed.output.awardId !== awardId) throw new MeshError('unauthorized', 'what was delivered is for another award');
-	return parsed.output.bundle;
+	return { bundle, replyKey };
+}
+
+/** A reason in words, for whoever holds the reply key; as text, because it travels where reasons do. */
+export function sealReason(reason: string, replyKey: Uint8Array): string {
+	const words = new TextEncoder().encode(reason).subarray(0, REASON_BYTES_MAX);
+	return `${REASON_PREFIX}${Buffer.from(sealTo(replyKey, REASON, words)).toString('base64')}`;
+}
+
+export function isSealedReason(reason: string): boolean {
+	return reason.startsWith(REASON_PREFIX);
+}
+
+/** The words of a reason, sealed or not. One that is sealed to somebody else says so. */
+export function openReason(reason: string, kem: KemKeyPair): string {
+	if (!isSealedReason(reason)) return reason;
+	try {
+		const sealed = new Uint8Array(Buffer.from(reason.slice(REASON_PREFIX.length), 'base64'));
+		return new TextDecoder().decode(kem.open(REASON, sealed));
+	} catch (error) {
+		if (!isMeshError(error)) throw error;
+		return 'for a reason that cannot be read';
+	}
 }

@@ -5,6 +5,8 @@
 import type { CosignPapers } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
 import {
+	createKemKey,
+	type KemKeyPair,
 	type KeyPair,
 	type OpenedBundle,
 	type OpenedMachine,
@@ -23,6 +25,7 @@ import {
 	type ReconcilerEffect,
 	type ReconcilerInput,
 } from './core/index.ts';
+import { openReasons } from './place-reasons.ts';
 import type { AdmitRequest, MemberHint, PlaceEvent, placementMethods } from './placement-api.ts';
 import { tenderFor } from './tender.ts';
 
@@ -57,6 +60,12 @@ export interface ReplicaWorld {
 	 */
 	admit(papers: CosignPapers): Promise<Uint8Array>;
 	onReconcile(status: { readonly observed: number; readonly desired: number; readonly acted: boolean }): void;
+}
+
+/** What one placement is of, and the key that winners' reasons are sealed to. */
+interface Placed {
+	readonly bundle: OpenedBundle;
+	readonly replies: KemKeyPair;
 }
 
 interface Awarded {
@@ -145,11 +154,12 @@ export class ReplicaDriver {
 		};
 		try {
 			const bundle = this.#world.bundle();
+			const replies = createKemKey();
 			const { tenderId, envelope } = this.#tender(bundle, slots);
 			this.#log.info('tender for lost or wanted replicas', { tenderId, slots });
 			const request = { tender: envelope, keepTrying: false };
 			for await (const event of this.#world.calls().place(request, { signal: this.#abort.signal })) {
-				this.#onEvent(event, bundle, awards, end);
+				this.#onEvent(openReasons(event, replies), { bundle, replies }, awards, end);
 			}
 		} catch (error) {
 			if (this.#abort.signal.aborted) return;
@@ -174,18 +184,18 @@ export class ReplicaDriver {
 
 	#onEvent(
 		event: PlaceEvent,
-		bundle: OpenedBundle,
+		placed: Placed,
 		awards: Map<string, Awarded>,
 		end: (slot: number, deployed: boolean) => void,
 	): void {
 		switch (event.type) {
 			case 'retender':
-				void this.#retender(event, bundle);
+				void this.#retender(event, placed);
 				break;
 			case 'awarded': {
 				const { slot, gen, machineId } = event;
 				awards.set(event.awardId, { at: { slot, gen }, machineId, csrCid: undefined, answer: undefined });
-				void this.#deliver(event, bundle);
+				void this.#deliver(event, placed);
 				break;
 			}
 			case 'csr':
@@ -209,7 +219,7 @@ export class ReplicaDriver {
 		}
 	}
 
-	async #retender({ slots, tenderId }: Extract<PlaceEvent, { type: 'retender' }>, bundle: OpenedBundle): Promise<void> {
+	async #retender({ slots, tenderId }: Extract<PlaceEvent, { type: 'retender' }>, { bundle }: Placed): Promise<void> {
 		try {
 			const { envelope } = this.#tender(bundle, slots, tenderId);
 			await this.#world.calls().retender({ tender: envelope });
@@ -219,13 +229,13 @@ export class ReplicaDriver {
 	}
 
 	/** To a machine of our mesh only, whatever our host says of it. */
-	async #deliver(event: Extract<PlaceEvent, { type: 'awarded' }>, bundle: OpenedBundle): Promise<void> {
+	async #deliver(event: Extract<PlaceEvent, { type: 'awarded' }>, { bundle, replies }: Placed): Promise<void> {
 		const { awardId, machineId, credential, slot, gen } = event;
 		try {
 			const machine = this.#world.machine(credential);
 			if (machine.machineId !== machineId)
 				throw new MeshError('unauthorized', `the certificate shown for ${machineId} is of ${machine.machineId}`);
-			await this.#world.calls().deliver({ awardId, sealed: sealBundle(bundle.bundle, awardId, machine) });
+			await this.#world.calls().deliver({ awardId, sealed: sealBundle(bundle.bundle, awardId, machine, replies) });
 		} catch (error) {
 			this.#log.warn('the workload was not delivered to the winner', { slot, gen, machineId, error });
 		}

@@ -24,13 +24,14 @@ import { SCORES, scoring } from './gossip-scores.ts';
 const INBOUND_BYTES_MAX = 128 * 1024;
 /** A peer that does not read costs this much memory, and then its stream. */
 const OUTBOUND_BYTES_MAX = 4 * 1024 * 1024;
+const OVERSIZE_BLAME = 8;
 const STREAMS_MAX = 4;
 const ID_BYTES = 20;
 /** RPCs of one peer, each with up to all that `decodeRpcLimits` allows. Honest ones send some 20 a second in a mesh of 64. */
 const RPCS: RateConfig = { perMinute: 100 * 60, burst: 600 };
-/** Bytes of one peer, counted in chunks or parts of them: 1 MiB a second, 8 MiB at once. More is a flood, whatever it says. */
+/** Bytes of one peer, counted in chunks or parts of them: 512 KiB a second, 2 MiB at once. More is a flood, whatever it says. */
 const CHUNK_BYTES = 4 * 1024;
-const CHUNKS: RateConfig = { perMinute: 256 * 60, burst: 2_048 };
+const CHUNKS: RateConfig = { perMinute: 128 * 60, burst: 512 };
 
 const RESULTS: Readonly<Record<Verdict, TopicValidatorResult>> = {
 	accept: TopicValidatorResult.Accept,
@@ -41,6 +42,7 @@ const RESULTS: Readonly<Record<Verdict, TopicValidatorResult>> = {
 /** What gossipsub's class has and its interface does not say. */
 interface Router extends GossipSub {
 	handleReceivedRpc(from: { toString(): string }, rpc: unknown): Promise<void>;
+	handlePeerReadStreamError(error: Error, peer: { toString(): string }): void;
 	getScore(peer: string): number;
 	/** Ours: peers whose streams were reset in the middle of a flood, which gossipsub has forgotten by then. */
 	flooded: Set<string>;
@@ -100,13 +102,19 @@ export function gossipService(topics: readonly string[], nowMs: () => number) {
 		const router = make(metered(components, meter)) as Router;
 		router.flooded = new Set();
 		const rpcs = createRateLimit(RPCS);
-		const { handleReceivedRpc } = router;
+		const { handleReceivedRpc, handlePeerReadStreamError } = router;
 		// Gossipsub decodes and routes however many there are.
 		router.handleReceivedRpc = async (from, rpc) => {
 			const [peer, now] = [from.toString(), nowMs()];
 			if (!rpcs.allows(peer, now)) return blame.add(peer, now);
 			rpcs.spend(peer, now);
 			await handleReceivedRpc.call(router, from, rpc);
+		};
+		// What is longer than the inbound buffer; a few times, and the peer is expelled.
+		router.handlePeerReadStreamError = (error, peer) => {
+			if (error.name === 'InvalidDataLengthError')
+				for (let i = 0; i < OVERSIZE_BLAME; i++) blame.add(peer.toString(), nowMs());
+			handlePeerReadStreamError.call(router, error, peer);
 		};
 		return router;
 	};

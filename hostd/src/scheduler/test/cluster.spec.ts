@@ -1,10 +1,19 @@
+import { openReasons, type PlaceEvent } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
-import { createKeyPair, createNodeKeys } from '@beemesh/sdk/identity';
-import type { Award } from '@beemesh/sdk/wire';
+import {
+	createKemKey,
+	createKeyPair,
+	createNodeKeys,
+	createUlid,
+	openMachineCredential,
+	sealBundle,
+} from '@beemesh/sdk/identity';
+import type { Award, Tender } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { afterEach, describe, it } from 'mocha';
+import { createTestRoot } from '../../mesh/test/root.ts';
 import { type Cluster, startCluster } from './cluster.ts';
-import { admissionOf, createWorkload, ofType, placeAndAdmit } from './workload.ts';
+import { admissionOf, createWorkload, ofType, placeAndAdmit, type TestWorkload } from './workload.ts';
 
 describe('scheduler in a mesh in memory', function () {
 	this.timeout(30_000);
@@ -254,6 +263,116 @@ describe('scheduler in a mesh in memory', function () {
 			expect((await asked({}, createNodeKeys())).code).to.equal('unauthorized');
 			expect((await asked({ awardId: '0'.repeat(26) })).code).to.equal('conflict');
 			expect(ofType(await stop(), 'csr')).to.have.length(0);
+		});
+	});
+
+	describe('delivery of what is placed', () => {
+		type Awarded = Extract<PlaceEvent, { type: 'awarded' }>;
+
+		/** Places one slot on two hosts; `sealed` says what is delivered for each award, if anything. */
+		async function placed(sealed: (award: Awarded, workload: TestWorkload) => Uint8Array | undefined) {
+			const { first, hosts } = await start(2, { requester: { deliveryTimeoutMs: 200 } });
+			const workload = createWorkload();
+			const events: PlaceEvent[] = [];
+			const raw: PlaceEvent[] = [];
+			const { tender } = workload.request(first.machineId, 1);
+			for await (const told of first.scheduler.place({ tender, keepTrying: false }, never)) {
+				const event = openReasons(told, replies);
+				raw.push(told);
+				events.push(event);
+				if (event.type !== 'awarded') continue;
+				const bytes = sealed(event, workload);
+				if (bytes !== undefined) first.scheduler.deliver({ awardId: event.awardId, sealed: bytes });
+			}
+			for (const { resources, pods } of hosts) {
+				expect(pods.size).to.equal(0);
+				expect(resources.usage().running.cpuMillis).to.equal(0);
+			}
+			return { events, raw, rejected: ofType(events, 'rejected'), first, hosts };
+		}
+		const { mesh } = createTestRoot();
+		const replies = createKemKey();
+		const never = new AbortController().signal;
+		const opened = (credential: Uint8Array) => openMachineCredential(credential, mesh, Date.now());
+
+		it('withheld, fails the award with its reason, and the next bid is tried', async () => {
+			const { events, rejected } = await placed(() => undefined);
+			expect(rejected.map(({ reason }) => reason)).to.deep.equal(
+				Array(2).fill('deadline: whoever asked for this placement has not delivered the workload within 200 ms'),
+			);
+			expect(new Set(rejected.map(({ machineId }) => machineId)).size).to.equal(2);
+			expect(events.at(-1)?.type).to.equal('starved');
+		});
+
+		it('for another award is refused by the winner', async () => {
+			const { rejected } = await placed(({ credential }, { bundle }) =>
+				sealBundle(bundle, createUlid(Date.now()), opened(credential), replies),
+			);
+			expect(rejected).to.have.length(2);
+			for (const { reason } of rejected)
+				expect(reason).to.equal('unauthorized: what was delivered is for another award');
+		});
+
+		it('for another machine cannot be opened by the winner', async () => {
+			const stranger = createTestRoot().enrol();
+			const { rejected } = await placed(({ awardId }, { bundle }) =>
+				sealBundle(bundle, awardId, opened(stranger.credential), replies),
+			);
+			expect(rejected).to.have.length(2);
+			for (const { reason } of rejected) expect(reason).to.match(/^unauthorized: /);
+		});
+
+		it('of another workload than the tendered one is refused by the winner', async () => {
+			const other = createWorkload('other');
+			const { rejected, raw } = await placed(({ awardId, credential }) =>
+				sealBundle(other.bundle, awardId, opened(credential), replies),
+			);
+			expect(rejected).to.have.length(2);
+			for (const { reason } of rejected)
+				expect(reason).to.equal('unauthorized: the bundle is not that of the awarded workload and manifest');
+			// The requester, which carries that, cannot read it.
+			expect(JSON.stringify(raw)).not.to.contain('awarded workload and manifest');
+		});
+
+		it('is taken once, and not for an award that is over', async () => {
+			let award: Awarded | undefined;
+			const { first } = await placed((event) => {
+				award = event;
+				return undefined;
+			});
+			const { awardId = '' } = award ?? {};
+			expect(() => first.scheduler.deliver({ awardId, sealed: new Uint8Array(1) }))
+				.to.throw()
+				.with.property('code', 'not_found');
+		});
+	});
+
+	describe('a tender that is signed again', () => {
+		it('is what was asked for, or nobody sees it', async () => {
+			const { first } = await start(1, { capacity: { memoryBytes: 0 } });
+			const workload = createWorkload();
+			const stop = new AbortController();
+			const request = workload.request(first.machineId, 1, {}, true);
+			const refused: string[] = [];
+			for await (const event of first.scheduler.place(request, stop.signal)) {
+				if (event.type !== 'retender') continue;
+				const { tenderId, slots } = event;
+				const again = { ...workload.tender(first.machineId, slots), tenderId };
+				for (const [what, body] of [
+					['another slot', { ...again, slots: [{ slot: 5, gen: 1 }] }],
+					['another need', { ...again, requirements: { ...again.requirements, images: ['other'] } }],
+					['another round', { ...again, tenderId: createUlid(Date.now()) }],
+				] as const) {
+					const nonce = workload.tender(first.machineId, slots).nonce;
+					try {
+						first.scheduler.retender(workload.sign({ ...body, nonce } as Tender));
+					} catch (error) {
+						refused.push(`${what}: ${(error as MeshError).code}`);
+					}
+				}
+				stop.abort();
+			}
+			expect(refused).to.deep.equal(['another slot: not_found', 'another need: not_found', 'another round: not_found']);
 		});
 	});
 

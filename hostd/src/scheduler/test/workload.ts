@@ -1,8 +1,9 @@
 /** A workload with its owner's real signatures, and a client that places it and admits its replicas. */
 import { randomBytes } from 'node:crypto';
-import type { PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
+import { openReasons, type PlaceEvent, type PlaceRequest } from '@beemesh/sdk/api';
 import {
 	certifyOwn,
+	createKemKey,
 	createKeyPair,
 	createNodeKeys,
 	createUlid,
@@ -54,14 +55,18 @@ export interface TestWorkload {
 	): PlaceRequest;
 }
 
-export function createWorkload(name = 'web', quota = 64): TestWorkload {
-	const owner = createKeyPair();
+export function createWorkload(
+	name = 'web',
+	quota = 64,
+	owner: KeyPair = createKeyPair(),
+	env: readonly { readonly name: string; readonly value: string }[] = [],
+): TestWorkload {
 	const tenderKey = createKeyPair();
 	const nowMs = Date.now();
 	const genesis = genesisFor(owner.publicKey, 'Deployment', 'default', name);
 	const wid = workloadIdOf(genesis);
 	const ownerId = ownerIdOf(owner.publicKey);
-	const template = { spec: { containers: [{ name: 'main', image: 'image' }] } };
+	const template = { spec: { containers: [{ name: 'main', image: 'image', env }] } };
 	const manifest: Manifest = {
 		apiVersion: 'apps/v1',
 		kind: 'Deployment',
@@ -152,7 +157,9 @@ export async function placeAndAdmit(
 	options: { readonly signal?: AbortSignal; readonly onEvent?: (event: PlaceEvent) => void } = {},
 ): Promise<PlaceEvent[]> {
 	const events: PlaceEvent[] = [];
-	for await (const event of scheduler.place(request, options.signal ?? new AbortController().signal)) {
+	const replies = createKemKey();
+	for await (const told of scheduler.place(request, options.signal ?? new AbortController().signal)) {
+		const event = openReasons(told, replies);
 		events.push(event);
 		options.onEvent?.(event);
 		if (event.type === 'retender') {
@@ -164,7 +171,7 @@ export async function placeAndAdmit(
 		if (event.type === 'awarded') {
 			const { awardId } = event;
 			const winner = openMachineCredential(event.credential, createTestRoot().mesh, Date.now());
-			scheduler.deliver({ awardId, sealed: sealBundle(workload.bundle, awardId, winner) });
+			scheduler.deliver({ awardId, sealed: sealBundle(workload.bundle, awardId, winner, replies) });
 		}
 		if (event.type !== 'csr') continue;
 		const machine = openMachineCredential(event.credential, createTestRoot().mesh, Date.now());

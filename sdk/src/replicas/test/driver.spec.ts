@@ -256,7 +256,7 @@ describe('healing through the host', () => {
 		expect(host.asked[0]).to.have.keys('tender', 'keepTrying');
 		expect(host.delivered.map((delivery) => delivery.awardId)).to.deep.equal([awardId]);
 		const { sealed } = host.delivered[0] as DeliverRequest;
-		expect(openSealedBundle(sealed, awardId, winner.kem)).to.deep.equal(bundle.bundle);
+		expect(openSealedBundle(sealed, awardId, winner.kem).bundle).to.deep.equal(bundle.bundle);
 		expect(() => openSealedBundle(sealed, awardId, other.kem))
 			.to.throw()
 			.with.property('code', 'unauthorized');

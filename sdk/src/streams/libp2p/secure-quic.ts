@@ -138,7 +138,7 @@ class SecureNativeStream<P> implements NativeStream {
 			while (!this.#isReadOver) {
 				const chunk = await (this.#ahead ?? this.#native.read(READ_BYTES));
 				// Nobody wants it any more, and the session may have forgotten this stream's keys.
-				if (this.#isReadOver) break;
+				if (this.#isReadOver) return null;
 				// The next bytes come in while these are opened.
 				this.#ahead = chunk === null ? undefined : this.#native.read(READ_BYTES);
 				this.#ahead?.catch(() => undefined);

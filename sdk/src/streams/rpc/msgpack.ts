@@ -7,6 +7,8 @@ import { Packr } from 'msgpackr/pack';
 import { MeshError } from '../../errors.ts';
 
 const DEPTH_MAX = 64;
+/** In one body. Each costs many times the byte that it takes on the wire. */
+const VALUES_MAX = 262_144;
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true, copyBuffers: true });
 
@@ -31,13 +33,14 @@ function refuse(why: string): never {
 
 /**
  * Walks the structure without building anything: every length fits the bytes that are left (so that allocations stay
- * proportional to what was received), nesting is bounded, only the two extension types we write occur, nothing trails.
+ * proportional to what was received), nesting and the number of values are bounded, only the two extension types we write occur, nothing trails.
  */
 export function checkBody(bytes: Uint8Array): void {
 	const end = bytes.byteLength;
 	// Values still to come at each open level; containers push, finished levels pop.
 	const open: number[] = [1];
 	let at = 0;
+	let count = 0;
 	const length = (size: 1 | 2 | 4): number => {
 		if (at + size > end) refuse('cut short');
 		let value = 0;
@@ -51,6 +54,8 @@ export function checkBody(bytes: Uint8Array): void {
 	const enter = (values: number): void => {
 		// Each value takes at least one byte, so a longer container cannot be complete.
 		if (values > end - at) refuse('a container is longer than the body');
+		count += values;
+		if (count > VALUES_MAX) refuse(`more than ${VALUES_MAX} values`);
 		if (open.length > DEPTH_MAX) refuse(`nested deeper than ${DEPTH_MAX}`);
 		if (values > 0) open.push(values);
 	};

@@ -173,6 +173,22 @@ describe('sessions on libp2p', function () {
 			expect(again.code).to.equal('unauthorized');
 		});
 
+		it(`outlive streams that either side gives up over ${name}`, async () => {
+			const mesh = createTestMesh();
+			const [a, b] = [await join(mesh, 'a', listen), await join(mesh, 'b', listen)];
+			using acceptor = new Acceptor(b.transport, PROTOCOL);
+			const held = await stream(a, b, acceptor);
+			for (let i = 0; i < 100; i++) {
+				const { near, far } = await stream(a, b, acceptor);
+				const closed = [near, far].map((s) => new Promise((resolve) => s.onClose(resolve)));
+				(i % 2 === 0 ? near : far).abort(new Error('no longer wanted'));
+				await Promise.all(closed);
+			}
+			await writeAll(held.near, pattern(1_000), 100);
+			await held.near.close();
+			expect(await readAll(held.far)).to.have.length(1_000);
+		});
+
 		it(`change keys under load over ${name}, lose and double nothing, and use no nonce twice`, async () => {
 			const mesh = createTestMesh();
 			const watch = new NonceWatch();
