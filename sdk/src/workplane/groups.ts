@@ -145,6 +145,14 @@ export class Groups {
 		await within(SUCCESSION_MS, this.#votedOut({ slot, gen }));
 	}
 
+	/** Lets another voter decide for the workload. False when there is none; rejects when none could be handed to. */
+	async handOver(): Promise<boolean> {
+		const members = await this.openMembers();
+		if (members.confState.voters.length < 2) return false;
+		if (members.role === 'leader') await members.transferLeadership();
+		return true;
+	}
+
 	/**
 	 * Goes without taking a majority along: votes until its successor does, if it has one, and hands leadership on while
 	 * the others can still hear of it.
