@@ -42,7 +42,7 @@ module.exports = {
 			'beectl-only-hostd-api',
 			'beectl knows the contract of the host, not its inside.',
 			{ path: '^beectl/src/' },
-			{ path: '^hostd/(?!src/api/contract\\.ts)' },
+			{ path: '^hostd/(?!src/api/index\\.ts)' },
 		),
 		forbid(
 			'examples-public-sdk',
