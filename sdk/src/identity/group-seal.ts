@@ -46,7 +46,8 @@ export function openForGroup(groupKeys: readonly Uint8Array[], context: string, 
 	}
 	const keyId = Buffer.from(sealed.buffer, sealed.byteOffset + 1, KEY_ID_BYTES);
 	const groupKey = groupKeys.find((key) => keyId.equals(keyIdOfGroup(key)));
-	if (groupKey === undefined) throw new MeshError('not_found', 'the message is sealed under a key that is not known here');
+	if (groupKey === undefined)
+		throw new MeshError('not_found', 'the message is sealed under a key that is not known here');
 	const head = sealed.subarray(0, HEAD_BYTES);
 	const ciphertext = sealed.subarray(HEAD_BYTES, sealed.byteLength - TAG_BYTES);
 	const decipher = createDecipheriv(CIPHER, keyOf(groupKey, context, head), NONCE, { authTagLength: TAG_BYTES });
