@@ -4,7 +4,7 @@
  */
 import { openReasons, type PlaceEvent, tenderFor } from '@beemesh/sdk/api';
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
-import { createKemKey, type OpenedBundle, openMachineCredential, sealBundle } from '@beemesh/sdk/identity';
+import { createKemKey, type OpenedBundle, sealBundle } from '@beemesh/sdk/identity';
 import { LIMITS, type MachineId, type SlotGen } from '@beemesh/sdk/wire';
 import { EXIT, Failure } from '../cli/exit.ts';
 import type { HostClient } from '../host/client.ts';
@@ -154,7 +154,7 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 	async function deliver(event: Extract<PlaceEvent, { type: 'awarded' }>): Promise<void> {
 		const { awardId, machineId, credential, slot } = event;
 		try {
-			const winner = openMachineCredential(credential, mesh, options.nowMs());
+			const winner = client.machineOf(credential);
 			if (winner.machineId !== machineId)
 				throw new MeshError('unauthorized', `the certificate shown for machine ${machineId} is of another one`);
 			await unlessOver(
