@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createProgram, freePort, type Program, until } from './program.ts';
 
-const main = join(import.meta.dirname, '../src/main.ts');
+const source = join(import.meta.dirname, '../src/main.ts');
 
 export interface ClusterReplica extends Program {
 	readonly url: string;
@@ -26,6 +26,8 @@ export interface Cluster {
 }
 
 export interface ClusterOptions {
+	/** The program; from source unless another build of it is named. */
+	readonly main?: string;
 	/** Added to every replica's command line. */
 	readonly args?: readonly string[];
 	/** Modules that every replica loads first. */
@@ -78,7 +80,7 @@ function createReplica(
 	name: string,
 	port: number,
 	dataDir: string,
-	{ args = [], imports = [] }: ClusterOptions,
+	{ main = source, args = [], imports = [] }: ClusterOptions,
 ): ClusterReplica {
 	const http = `127.0.0.1:${port}`;
 	const flags = ['--dev', '--name', name, '--http', http, '--data', dataDir, ...args];
