@@ -28,6 +28,8 @@ export interface Cluster {
 export interface ClusterOptions {
 	/** The program; from source unless another build of it is named. */
 	readonly main?: string;
+	/** Where the replicas' directories are made. Default: the system's for temporary files. */
+	readonly directory?: string;
 	/** Added to every replica's command line. */
 	readonly args?: readonly string[];
 	/** Modules that every replica loads first. */
@@ -37,7 +39,7 @@ export interface ClusterOptions {
 }
 
 export async function startCluster(size = 3, options: ClusterOptions = {}): Promise<Cluster> {
-	const root = await mkdtemp(join(tmpdir(), 'kv-store-'));
+	const root = await mkdtemp(join(options.directory ?? tmpdir(), 'kv-store-'));
 	// Unique, or another test's cluster on this machine would be joined.
 	const name = `kv-test-${process.pid}-${Date.now().toString(36)}`;
 	const replicas: ClusterReplica[] = [];
