@@ -155,7 +155,7 @@ class SecureNativeStream<P> implements NativeStream {
 	}
 
 	async write(data: Uint8Array): Promise<void> {
-		const channel = await this.#identified.promise;
+		const channel = this.#channel ?? (await this.#identified.promise);
 		let rest = data;
 		try {
 			while (rest.byteLength > 0) {
@@ -178,7 +178,7 @@ class SecureNativeStream<P> implements NativeStream {
 	}
 
 	async finishWrite(): Promise<void> {
-		const channel = await this.#identified.promise;
+		const channel = this.#channel ?? (await this.#identified.promise);
 		try {
 			await this.#push(channel.sealEnd());
 			await this.#native.finishWrite();

@@ -10,6 +10,7 @@ import {
 	type Phases,
 	PLAINTEXT_BYTES_MAX,
 	RECORD,
+	RECORD_BYTES_MAX,
 	type ReceiveLane,
 	type SealedRecord,
 	type SendLane,
@@ -75,19 +76,17 @@ export class Channel {
 	 */
 	seal(data: Uint8Array, scratch?: Uint8Array): { readonly records: Uint8Array; readonly taken: number } {
 		const phases = this.#hooks.phases();
-		const allowance = Math.min(phases.sendableBytes, BATCH_BYTES);
 		const { sendPhase, sendSecret } = phases;
-		const sizes = recordSizes(data.byteLength, allowance);
-		const taken = sizes.reduce((sum, size) => sum + size, 0);
+		const taken = takable(data.byteLength, Math.min(phases.sendableBytes, BATCH_BYTES));
 		if (taken === 0) return { records: EMPTY, taken };
-		const bytes = taken + sizes.length * OVERHEAD_BYTES;
-		const records = scratch?.subarray(0, bytes) ?? new Uint8Array(bytes);
-		let from = 0;
-		let at = 0;
-		for (const size of sizes) {
-			this.#sender.sealInto(records, at, sendPhase, sendSecret, RECORD.data, data.subarray(from, from + size));
-			from += size;
-			at += size + OVERHEAD_BYTES;
+		const bytes = taken + Math.ceil(taken / PLAINTEXT_BYTES_MAX) * OVERHEAD_BYTES;
+		// Every byte is written to, so none needs to be zero first.
+		const records = scratch?.subarray(0, bytes) ?? Buffer.allocUnsafe(bytes);
+		for (let from = 0, at = 0; from < taken; ) {
+			const plaintext = data.subarray(from, Math.min(taken, from + PLAINTEXT_BYTES_MAX));
+			this.#sender.sealInto(records, at, sendPhase, sendSecret, RECORD.data, plaintext);
+			from += plaintext.byteLength;
+			at += plaintext.byteLength + OVERHEAD_BYTES;
 		}
 		this.#hasSent = true;
 		return { records, taken };
@@ -151,18 +150,11 @@ export class Channel {
 	}
 }
 
-/** Plaintext bytes of each record. */
-function recordSizes(bytes: number, allowance: number): readonly number[] {
-	const sizes: number[] = [];
-	let left = bytes;
-	let room = allowance;
-	while (left > 0 && room > OVERHEAD_BYTES) {
-		const size = Math.min(left, PLAINTEXT_BYTES_MAX, room - OVERHEAD_BYTES);
-		sizes.push(size);
-		left -= size;
-		room -= size + OVERHEAD_BYTES;
-	}
-	return sizes;
+/** How many bytes of plaintext fit into full records, and one that may be shorter, of `allowance` bytes in all. */
+function takable(bytes: number, allowance: number): number {
+	const rest = allowance % RECORD_BYTES_MAX;
+	const room = Math.floor(allowance / RECORD_BYTES_MAX) * PLAINTEXT_BYTES_MAX + Math.max(0, rest - OVERHEAD_BYTES);
+	return Math.min(bytes, room);
 }
 
 /** The error of streams whose connection went away under them. */

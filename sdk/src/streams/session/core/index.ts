@@ -16,7 +16,15 @@ export { encodeAlert } from './messages.ts';
 export type { PhaseEffect, RekeyConfig, RekeyLimits } from './phases.ts';
 export { Phases, resolveRekey } from './phases.ts';
 export type { SealedRecord } from './records.ts';
-export { broken, HEADER_BYTES, OVERHEAD_BYTES, PLAINTEXT_BYTES_MAX, RECORD, RecordSplitter } from './records.ts';
+export {
+	broken,
+	HEADER_BYTES,
+	OVERHEAD_BYTES,
+	PLAINTEXT_BYTES_MAX,
+	RECORD,
+	RECORD_BYTES_MAX,
+	RecordSplitter,
+} from './records.ts';
 export { Responder } from './responder.ts';
 export { decodeVarint, encodeVarint, StreamNumbers } from './stream-numbers.ts';
 export { Tickets } from './tickets.ts';

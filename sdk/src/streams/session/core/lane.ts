@@ -5,7 +5,6 @@
  * number only grows, and a lane never goes back to an earlier phase.
  */
 import { MeshError } from '../../../errors.ts';
-import { concat } from './bytes.ts';
 import { type Aead, IV_BYTES, type SessionCrypto, type SuiteId } from './crypto.ts';
 import { type Lane, laneKey, roleNumber } from './key-schedule.ts';
 import { broken, HEADER_BYTES, OVERHEAD_BYTES, type RecordType, type SealedRecord, writeHeader } from './records.ts';
@@ -48,15 +47,21 @@ class PhaseKey {
 	}
 }
 
-/** header ‖ direction: a record of one direction is none of the other. */
-function aadOf(header: Uint8Array, lane: Lane): Uint8Array {
-	return concat(header, Uint8Array.of(roleNumber(lane.writer)));
+/**
+ * header ‖ direction: a record of one direction is none of the other. Made once for a lane; the header of each record is
+ * written to its beginning.
+ */
+function additionalData({ writer }: Lane): Uint8Array {
+	const aad = new Uint8Array(HEADER_BYTES + 1);
+	aad[HEADER_BYTES] = roleNumber(writer);
+	return aad;
 }
 
 export class SendLane {
 	readonly #crypto: SessionCrypto;
 	readonly #suite: SuiteId;
 	readonly #lane: Lane;
+	readonly #aad: Uint8Array;
 	#phase = -1;
 	#key: PhaseKey | undefined;
 
@@ -64,6 +69,7 @@ export class SendLane {
 		this.#crypto = crypto;
 		this.#suite = suite;
 		this.#lane = lane;
+		this.#aad = additionalData(lane);
 	}
 
 	/** The record, in the session's present phase. */
@@ -87,9 +93,10 @@ export class SendLane {
 			this.#key = new PhaseKey(this.#crypto, this.#suite, phaseSecret, this.#lane);
 			this.#phase = phase;
 		}
-		writeHeader(target, at, phase & 0xff, type, plaintext.byteLength + OVERHEAD_BYTES - HEADER_BYTES);
-		const header = target.subarray(at, at + HEADER_BYTES);
-		this.#key.seal(aadOf(header, this.#lane), plaintext, target, at + HEADER_BYTES);
+		const length = plaintext.byteLength + OVERHEAD_BYTES - HEADER_BYTES;
+		writeHeader(target, at, phase & 0xff, type, length);
+		writeHeader(this.#aad, 0, phase & 0xff, type, length);
+		this.#key.seal(this.#aad, plaintext, target, at + HEADER_BYTES);
 	}
 }
 
@@ -98,6 +105,7 @@ export class ReceiveLane {
 	readonly #suite: SuiteId;
 	readonly #lane: Lane;
 	readonly #secrets: ReadonlyMap<number, Uint8Array>;
+	readonly #aad: Uint8Array;
 	/** Of the phase that the lane is in and of those it will come to. None before the first record. */
 	readonly #keys = new Map<number, PhaseKey>();
 	#phase: number | undefined;
@@ -108,6 +116,7 @@ export class ReceiveLane {
 		this.#suite = suite;
 		this.#lane = lane;
 		this.#secrets = secrets;
+		this.#aad = additionalData(lane);
 	}
 
 	/** The session can read one phase more. The key is made at once, so that the session may forget its secret. */
@@ -119,7 +128,8 @@ export class ReceiveLane {
 	open({ phase: low, header, sealed }: SealedRecord): { readonly phase: number; readonly plaintext: Uint8Array } {
 		const phase = this.#phase === undefined ? this.#begin(low) : this.#phaseOf(low, this.#phase);
 		const key = phase === undefined ? undefined : this.#keys.get(phase);
-		const plaintext = key?.open(aadOf(header, this.#lane), sealed);
+		this.#aad.set(header);
+		const plaintext = key?.open(this.#aad, sealed);
 		if (phase === undefined || plaintext === undefined) throw broken();
 		if (phase !== this.#phase) {
 			this.#phase = phase;
