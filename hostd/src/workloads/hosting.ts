@@ -313,6 +313,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 	#podHost(): PodHost {
 		return {
 			machineId: this.#mesh.machineId,
+			trust: this.#options.membership.trust,
 			signer: this.#options.membership.keys.signer,
 			scheduler: this.#scheduler,
 			logger: this.#options.logger,
@@ -353,6 +354,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 			award: pod.award,
 			bundle: pod.bundle.bundle,
 			meshGenesis: this.#options.membership.trust.mesh.envelope,
+			meshEpoch: this.#options.membership.trust.epoch.envelope,
 			listen: mesh === undefined ? [] : [quicAddress(listenIp, mesh.container)],
 			announce: announced ? [quicAddress(publicIp, mesh.host)] : [],
 		};
