@@ -136,7 +136,8 @@ function otherEntries(random: CaseRandom, bytes: Uint8Array, { major, children }
 			entries.reverse();
 			break;
 		case 4:
-			if (major === 4) entries.push(...new Array<Uint8Array>(random.pick([1, 17, 65, 300, 2100])).fill(entry));
+			if (major === 4)
+				entries.push(...new Array<Uint8Array>(repeats(random.pick([1, 17, 65, 300, 2100]), entry)).fill(entry));
 			else entries.push(concat(text(random.pick(HOSTILE_NAMES)), random.pick(ODD_VALUES)));
 			break;
 		default: {
@@ -149,6 +150,12 @@ function otherEntries(random: CaseRandom, bytes: Uint8Array, { major, children }
 	}
 	return concat(headOf(major, entries.length), ...entries);
 }
+
+/** Enough to exceed every limit there is, and not much more: copying costs time. */
+function repeats(wanted: number, { byteLength }: Uint8Array): number {
+	return Math.max(1, Math.min(wanted, Math.floor(REPEATED_BYTES_MAX / byteLength)));
+}
+const REPEATED_BYTES_MAX = 300 * 1024;
 
 function longForm(random: CaseRandom, bytes: Uint8Array, { major, argument, content, end }: Span): Uint8Array {
 	if (major === 7) return bytesOf(0xf8, argument & 0xff);

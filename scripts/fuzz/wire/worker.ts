@@ -54,7 +54,7 @@ export async function runRange(cases: Cases, { seed, from, to }: Range): Promise
 
 if (parentPort !== null) {
 	const port = parentPort;
-	// What a decoder leaves running must fail the case's range, not vanish.
+
 	const cases = await Cases.create();
 	port.on('message', (range: Range) => {
 		void runRange(cases, range).then((result) => port.postMessage(result));

@@ -10,6 +10,7 @@ import { askFor, readAsk, writeAnswer } from '../../../../hostd/src/api/preface.
 import { parsePolicy } from '../../../../hostd/src/policy/allowances.ts';
 import { isMeshError } from '../../../../sdk/src/errors.ts';
 import {
+	ARMOR_TEXT_MAX,
 	type ArmorKind,
 	decodeArmor,
 	decodeInvite,
@@ -50,7 +51,9 @@ function armoured({ mesh, records, replica }: Corpus): Target[] {
 		{
 			...{ name: 'invitation, inside', weight: 20, form: 'cbor', refuses: recordCodes },
 			samples: [encodeRecord({ genesis: mesh.envelope, join })],
-			accept: (bytes) => ({ proved: [decodeInvite(encodeArmor('INVITE', bytes)).mesh.envelope] }),
+			accept: (bytes) => ({
+				proved: [decodeInvite(encodeArmor('INVITE', bytes.subarray(0, ARMOR_TEXT_MAX))).mesh.envelope],
+			}),
 		},
 	];
 }

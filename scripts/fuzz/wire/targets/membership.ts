@@ -6,11 +6,14 @@ import { newestLease } from '../../../../hostd/src/mesh/lease.ts';
 import { Membership } from '../../../../hostd/src/mesh/membership.ts';
 import { createTenderGate } from '../../../../hostd/src/scheduler/gate.ts';
 import { createAdvertisementReader, encodeAdvertisement } from '../../../../sdk/src/discovery/advertisement.ts';
-import { epochNewsSchema } from '../../../../sdk/src/discovery/peer-api.ts';
+import { epochNewsSchema, PeerApi } from '../../../../sdk/src/discovery/peer-api.ts';
+import { ReplicaSession } from '../../../../sdk/src/discovery/session-identity.ts';
 import { Trust } from '../../../../sdk/src/discovery/trust.ts';
 import { openAt, sealRecord } from '../../../../sdk/src/discovery/workload-dht.ts';
-import { EpochChain, MachineTrust, openOwnedCharter } from '../../../../sdk/src/identity/index.ts';
+import { isMeshError } from '../../../../sdk/src/errors.ts';
+import { EpochChain, MachineTrust, openOwnedCharter, peekRecord } from '../../../../sdk/src/identity/index.ts';
 import { DhtStore } from '../../../../sdk/src/streams/libp2p/dht-store.ts';
+import { decodeBody, encodeBody } from '../../../../sdk/src/streams/rpc/msgpack.ts';
 import { decodeRecord, type EpochLink, encodeRecord } from '../../../../sdk/src/wire/index.ts';
 import { concat } from '../cbor-tree.ts';
 import { type Corpus, NOW_MS, partsOf } from '../corpus.ts';
@@ -114,6 +117,18 @@ function epochs({ epochs: { workload, founding, next, chain }, owner }: Corpus):
 			},
 		},
 		{
+			// What a member is asked to sign: an epoch as it comes in a call.
+			...{ name: 'epoch to cosign', weight: 20, form: 'msgpack', refuses: epochCodes },
+			samples: [encodeBody({ epoch: peekRecord('epoch', next.epoch).body, certs: next.certs })],
+			accept(bytes) {
+				const asked = decodeBody(bytes);
+				const parsed = v.safeParse(cosignInput, asked);
+				if (!parsed.success) throw REFUSED;
+				chain.mayCosign(parsed.output.epoch, parsed.output.certs, NOW_MS);
+				return MADE_OF_NOTHING;
+			},
+		},
+		{
 			name: 'roster',
 			weight: 20,
 			form: 'cbor',
@@ -144,6 +159,8 @@ function trustIn({ publicKey }: Corpus['owner']): Trust {
 /** What receivers do with a shape that is none: drop it. */
 const REFUSED = new Error('not of this shape');
 const refuses = (error: unknown): boolean => error === REFUSED || recordCodes(error);
+const epochCodes = (error: unknown): boolean => refuses(error) || isMeshError(error, 'conflict');
+const cosignInput = PeerApi.methods.cosign.input;
 
 function certOf(chain: EpochChain, cid: string): Uint8Array {
 	const found = chain.memberByCid(cid as never);
@@ -151,7 +168,7 @@ function certOf(chain: EpochChain, cid: string): Uint8Array {
 	return found.envelope;
 }
 
-function advertisements({ owner, epochs: { cert, service, chain, workload } }: Corpus): Target[] {
+function advertisements({ owner, epochs: { cert, service, chain, workload, founding } }: Corpus): Target[] {
 	const { wid } = workload.charter.body;
 	const trust = trustIn(owner);
 	trust.learn({ charter: workload.charter.envelope, links: chain.linksSince(-1) });
@@ -166,6 +183,14 @@ function advertisements({ owner, epochs: { cert, service, chain, workload } }: C
 		return { proved: Object.values(decodeRecord(bytes) as Record<string, Uint8Array>) };
 	};
 	const refuses = codes('invalid_input', 'unauthorized', 'not_found');
+	const { epoch } = founding;
+	const session = new ReplicaSession({
+		owner: owner.publicKey,
+		psk: () => undefined,
+		trust,
+		sign: (message) => message,
+	});
+	const { replicaId } = peekRecord('replica-cert', cert).body;
 	const sealed = sealRecord(keys, key, sample);
 	return [
 		{
@@ -174,6 +199,15 @@ function advertisements({ owner, epochs: { cert, service, chain, workload } }: C
 			accept: (bytes) => ({
 				proved: Object.values(decodeRecord(read(bytes, NOW_MS).bytes) as Record<string, Uint8Array>),
 			}),
+		},
+		{
+			...{ name: 'replica credential in a session', weight: 20, form: 'cbor', refuses: recordCodes },
+			samples: [encodeRecord({ cert, epoch }), encodeRecord({ cert })],
+			async accept(bytes) {
+				await session.verify(bytes, replicaId);
+				// The epoch is for whoever is behind; one that is of no use is passed over.
+				return { proved: [(decodeRecord(bytes) as { readonly cert: Uint8Array }).cert] };
+			},
 		},
 		{
 			...{ name: 'DHT value', weight: 10, form: 'bytes', samples: [sealed], refuses },

@@ -1,8 +1,13 @@
 /** Every type of signed record, opened the way that its receivers open it; and what the holder of a key can sign. */
 
-import { leaseKey, openLease } from '../../../../hostd/src/mesh/lease.ts';
+import { inspectBytes } from '../../../../beectl/src/inspect/inspect.ts';
+import { introductionOf, openIntroduction, peekIntroduction } from '../../../../hostd/src/mesh/hello.ts';
+import { leaseKey, newestLease, openLease } from '../../../../hostd/src/mesh/lease.ts';
+import { createTenderGate } from '../../../../hostd/src/scheduler/gate.ts';
 import {
 	bytesToSign,
+	EpochChain,
+	MachineTrust,
 	openAdmission,
 	openCharter,
 	openCsr,
@@ -10,6 +15,7 @@ import {
 	openGrant,
 	openMachineCredential,
 	openMesh,
+	openOwnedCharter,
 	openOwnerRoot,
 	openRecord,
 	openReplicaCert,
@@ -20,8 +26,9 @@ import {
 	type Signer,
 } from '../../../../sdk/src/identity/index.ts';
 import { decodeRecord, encodeRecord, RECORDS, type RecordType } from '../../../../sdk/src/wire/index.ts';
+import { concat } from '../cbor-tree.ts';
 import { type Corpus, NOW_MS, partsOf } from '../corpus.ts';
-import { type Accepted, MADE_OF_NOTHING, recordCodes, type Target } from '../target.ts';
+import { type Accepted, codes, MADE_OF_NOTHING, recordCodes, type Target } from '../target.ts';
 
 type Open = (envelope: Uint8Array) => readonly { readonly envelope: Uint8Array }[];
 
@@ -108,6 +115,7 @@ function signedAnew(corpus: Corpus, open: Readonly<Record<RecordType, Open>>): T
 		...{ 'host-statement': machine.signer, 'replica-cert': epochs.first.keys.signer, epoch: owner },
 		...{ 'service-record': epochs.first.keys.signer, presence: machine.signer, 'workload-end': owner },
 	};
+	const deeper = insiders(corpus);
 	return (Object.keys(RECORDS) as RecordType[]).map((type): Target => {
 		const { b, s } = decodeRecord(corpus.records[type]) as Envelope;
 		const context = bytesToSign(type, peekRecord(type, corpus.records[type]).body);
@@ -117,14 +125,66 @@ function signedAnew(corpus: Corpus, open: Readonly<Record<RecordType, Open>>): T
 			weight: 1,
 			form: 'cbor',
 			samples: [b],
-			refuses: recordCodes,
+			refuses: codes('invalid_input', 'unauthorized', 'conflict', 'not_found', 'exhausted'),
 			accept(body): Accepted {
-				const message = new Uint8Array([...prefix, ...body]);
-				open[type](encodeRecord({ b: body, s: [{ k: s[0]?.k, s: signers[type].sign(message) }] }));
+				const k = s[0]?.k;
+				const envelope = encodeRecord({ b: body, s: [{ k, s: signers[type].sign(concat(prefix, body)) }] });
+				inspectBytes(envelope, 'it', { meshes: [corpus.mesh], nowMs: NOW_MS });
+				const found = deeper[type] ?? open[type];
+				found(envelope);
 				return MADE_OF_NOTHING;
 			},
 		};
 	});
+}
+
+/** Where more is made of a record than that its signature holds. */
+function insiders(corpus: Corpus): Readonly<Partial<Record<RecordType, (envelope: Uint8Array) => void>>> {
+	const { mesh, epoch, credential, renewed, delegation, records, epochs, machineId } = corpus;
+	const [cert, renewal] = partsOf(renewed);
+	const open = (parts: object): void => void openMachineCredential(encodeRecord(parts), mesh, NOW_MS);
+	const trusting = (): MachineTrust => {
+		const trust = new MachineTrust(mesh, epoch);
+		trust.learn(credential, NOW_MS);
+		return trust;
+	};
+	const grown = (): EpochChain => EpochChain.from(epochs.workload.charter, epochs.chain.linksSince(-1), NOW_MS);
+	return {
+		'machine-cert': (envelope) => {
+			open({ cert: envelope });
+			open({ cert: envelope, renewal: { renewal, enroller: delegation } });
+		},
+		'machine-renewal': (envelope) => open({ cert, renewal: { renewal: envelope, enroller: delegation } }),
+		enroller: (envelope) => open({ cert, renewal: { renewal, enroller: envelope } }),
+		'mesh-epoch': (envelope) => void trusting().offerEpoch(envelope),
+		charter: (envelope) => {
+			const charter = openOwnedCharter(envelope, corpus.owner.publicKey, NOW_MS);
+			const chain = grown();
+			chain.takeCharter(charter);
+			chain.offer([epochs.next], NOW_MS);
+			EpochChain.from(charter, [epochs.founding, epochs.next], NOW_MS);
+		},
+		tender: (envelope) => {
+			const admitted = createTenderGate({ startedAtMs: 0 }).admit(envelope, machineId, NOW_MS);
+			if ('error' in admitted) throw admitted.error;
+		},
+		presence: (envelope) => {
+			openIntroduction(peekIntroduction(introductionOf(envelope, credential)), trusting(), NOW_MS);
+		},
+		'replica-cert': (envelope) => {
+			openReplicaCert(envelope);
+			grown().draft([{ type: 'renew', cert: envelope }], { tsMs: NOW_MS });
+		},
+		epoch: (envelope) => {
+			const chain = grown();
+			chain.offer([{ epoch: envelope, certs: [...epochs.founding.certs, ...epochs.next.certs] }], NOW_MS);
+			chain.offer([epochs.next], NOW_MS);
+		},
+		lease: (envelope) => {
+			newestLease([records.lease, envelope]);
+			openLease(leaseKey(peekRecord('lease', envelope).body), envelope, trusting(), NOW_MS);
+		},
+	};
 }
 
 interface Envelope {

@@ -2,8 +2,11 @@
 import * as v from 'valibot';
 import { openGossip, sealGossip } from '../../../../hostd/src/mesh/gossip-seal.ts';
 import { Membership } from '../../../../hostd/src/mesh/membership.ts';
+import { buildPod } from '../../../../hostd/src/pods/build-pod.ts';
+import { HostPolicy } from '../../../../hostd/src/policy/host-policy.ts';
 import { MeshError } from '../../../../sdk/src/errors.ts';
 import {
+	cidOf,
 	openBundle,
 	openForGroup,
 	openMeshBundle,
@@ -16,7 +19,10 @@ import {
 	sealMeshBundle,
 	sealReason,
 	sealTo,
+	signRecord,
 } from '../../../../sdk/src/identity/index.ts';
+import { MANIFEST } from '../../../../sdk/src/identity/test/fixtures.ts';
+import { requirementsOf } from '../../../../sdk/src/replicas/core/requirements.ts';
 import {
 	bundleSchema,
 	decodeRecord,
@@ -31,7 +37,14 @@ const CONTEXT = 'gossip\0mesh\0tender';
 const TOPIC = 'tender';
 
 export function sealedTargets(corpus: Corpus): Target[] {
-	return [...forGroup(corpus), ...meshBundles(corpus), ...awardBundles(corpus), ...admissions(corpus), reasons(corpus)];
+	return [
+		...forGroup(corpus),
+		...meshBundles(corpus),
+		...awardBundles(corpus),
+		...admissions(corpus),
+		manifests(corpus),
+		reasons(corpus),
+	];
 }
 
 /** One that is sealed, whole: accepted means that it is one of the samples. */
@@ -139,6 +152,43 @@ function admissions(corpus: Corpus): Target[] {
 				open(sealTo(replica.kem.publicKey, 'workload-admission', bytes));
 		}),
 	];
+}
+
+/** What its owner has signed the CID of, as the winner of an award meets it before it runs any of it. */
+function manifests({ owner, bundle, charter }: Corpus): Target {
+	const policy = new HostPolicy();
+	const claims = [{ metadata: { name: 'data' }, spec: { resources: { requests: { storage: '1Gi' } } } }];
+	const container = {
+		...{ name: 'web', image: 'web:1', command: ['web'], env: [{ name: 'A', value: 'b' }] },
+		...{ ports: [{ containerPort: 80, name: 'http', protocol: 'TCP' }], resources: { requests: { cpu: '100m' } } },
+		...{
+			volumeMounts: [{ name: 'data', mountPath: '/data' }],
+			readinessProbe: { httpGet: { port: 'http', path: '/' } },
+		},
+	};
+	const { metadata } = MANIFEST;
+	const template = {
+		metadata: { labels: { app: 'web' } },
+		spec: { containers: [container], initContainers: [{ ...container, name: 'first' }] },
+	};
+	const spec = { replicas: 2, selector: { matchLabels: { app: 'web' } }, template, volumeClaimTemplates: claims };
+	const sign = (bytes: Uint8Array): Uint8Array =>
+		signRecord('charter', { ...charter.body, manifestCid: cidOf(bytes) }, owner);
+	return {
+		name: 'manifest, signed anew',
+		weight: 4,
+		form: 'cbor',
+		samples: [bundle.manifest, encodeRecord({ ...MANIFEST, metadata, spec })],
+		refuses: recordCodes,
+		accept(bytes) {
+			const opened = openBundle({ ...bundle, charter: sign(bytes), manifest: bytes }, NOW_MS);
+			// All that is made of it once it has been opened: what refuses late must refuse in words, too.
+			requirementsOf(opened.manifest);
+			policy.check(opened.manifest, opened.charter.body);
+			buildPod(opened.manifest, 1, 1);
+			return MADE_OF_NOTHING;
+		},
+	};
 }
 
 /** As text; whatever it is, it can be read, or it is said that it cannot. */
