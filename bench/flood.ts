@@ -4,7 +4,7 @@
  * notice: tender → award before and during the flood, memory, and how long the event loop is held up. All three hosts run
  * in this process, so its figures are of three hosts together; rogues run in others, at lowest priority, for theirs would
  * be other machines' processors.
- * Usage: npm run bench -- flood [--seconds 15]
+ * Usage: npm run bench -- flood [--seconds 15] [--rogues strangers,strangers,members,members]
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -49,7 +49,11 @@ setFlagsFromString('--expose_gc');
 const collect = runInNewContext('gc') as () => void;
 
 const { values: options, positionals } = parseArgs({
-	options: { seconds: { type: 'string', default: '15' }, targets: { type: 'string' } },
+	options: {
+		seconds: { type: 'string', default: '15' },
+		rogues: { type: 'string', default: 'strangers,strangers,members,members' },
+		targets: { type: 'string' },
+	},
 	allowPositionals: true,
 });
 if (options.targets === undefined) await measure(Number(options.seconds) * 1_000);
@@ -71,7 +75,7 @@ async function measure(phaseMs: number): Promise<void> {
 	const quiet = await phase(hosts, phaseMs);
 	const targets = hosts.map(({ machineId, mesh }) => ({ peer: machineId, addresses: mesh.addresses() }));
 	const rogues: ChildProcess[] = [];
-	for (const kind of ['strangers', 'strangers', 'members', 'members']) {
+	for (const kind of options.rogues.split(',')) {
 		const args = ['--conditions=source', fileURLToPath(import.meta.url), kind, '--targets', JSON.stringify(targets)];
 		const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
 		if (child.pid !== undefined) setPriority(child.pid, LOWEST_PRIORITY);

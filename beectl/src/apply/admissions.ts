@@ -12,10 +12,9 @@ import {
 	foundingEpoch,
 	groupKeyCommit,
 	linkOf,
-	type OpenedMesh,
+	type OpenedMachine,
 	type OpenedRecord,
 	openAdmission,
-	openMachineCredential,
 	openReplicaCert,
 	requireAsRequested,
 	sealAdmission,
@@ -34,15 +33,15 @@ interface Admitted {
 
 export class Admissions {
 	readonly #workload: NewWorkload;
-	readonly #mesh: OpenedMesh;
+	readonly #machineOf: (credential: Uint8Array) => OpenedMachine;
 	readonly #foundingSlots: number;
 	readonly #awards = new Map<string, SlotGen & { readonly machineId: MachineId }>();
 	readonly #admitted = new Map<string, Admitted>();
 	#chain: EpochChain | undefined;
 
-	constructor(workload: NewWorkload, mesh: OpenedMesh, foundingSlots: number) {
+	constructor(workload: NewWorkload, machineOf: (credential: Uint8Array) => OpenedMachine, foundingSlots: number) {
 		this.#workload = workload;
-		this.#mesh = mesh;
+		this.#machineOf = machineOf;
 		this.#foundingSlots = foundingSlots;
 	}
 
@@ -55,7 +54,7 @@ export class Admissions {
 	/** The answer to send; what is wrong with a request is in the answer, for the host and its pod to read. */
 	answer(event: CsrEvent, nowMs: number): AdmitRequest {
 		const { bundle } = this.#workload;
-		const machine = openMachineCredential(event.credential, this.#mesh, nowMs);
+		const machine = this.#machineOf(event.credential);
 		const { machineId } = machine;
 		const { csr, statement } = openAdmission(event.csr, event.statement, machine);
 		const { body, cid } = csr;

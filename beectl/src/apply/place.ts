@@ -4,7 +4,7 @@
  */
 import { openReasons, type PlaceEvent, tenderFor } from '@beemesh/sdk/api';
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
-import { createKemKey, openMachineCredential, sealBundle } from '@beemesh/sdk/identity';
+import { createKemKey, sealBundle } from '@beemesh/sdk/identity';
 import { LIMITS, type MachineId, type SlotGen } from '@beemesh/sdk/wire';
 import { EXIT, Failure } from '../cli/exit.ts';
 import type { HostClient } from '../host/client.ts';
@@ -37,10 +37,10 @@ export interface Placement {
 export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 	const { client, workload, gen, progress, signal } = options;
 	const { bundle, tenderKey } = workload;
-	const { api, mesh, machine } = client;
+	const { api, machine } = client;
 	const { kind, replicas, name } = bundle.charter.body;
 	const info = await api.info({}, { signal });
-	const admissions = new Admissions(workload, mesh, kind === 'StatefulSet' ? replicas : 0);
+	const admissions = new Admissions(workload, client.machineOf, kind === 'StatefulSet' ? replicas : 0);
 	const outcomes = new Map<number, string>();
 	const slots = Array.from({ length: replicas }, (_, slot): SlotGen => ({ slot, gen }));
 	let starved: Starved | undefined;
@@ -156,7 +156,7 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 	async function deliver(event: Extract<PlaceEvent, { type: 'awarded' }>): Promise<void> {
 		const { awardId, machineId, credential, slot } = event;
 		try {
-			const winner = openMachineCredential(credential, mesh, options.nowMs());
+			const winner = client.machineOf(credential);
 			if (winner.machineId !== machineId)
 				throw new MeshError('unauthorized', `the certificate shown for machine ${machineId} is of another one`);
 			await unlessOver(

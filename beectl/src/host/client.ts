@@ -9,7 +9,7 @@ import { type Caller, dialUnix, openSession, type Session, secureStream } from '
 import type { MachineId } from '@beemesh/sdk/wire';
 import type { Owner } from '../owner/owner.ts';
 import type { MeshTrust } from '../trust/known-mesh.ts';
-import { ownerSessionIdentity } from './owner-identity.ts';
+import { machineOf, ownerSessionIdentity } from './owner-identity.ts';
 
 export type HostCaller = Caller<(typeof HostApi)['methods']>;
 
@@ -19,6 +19,8 @@ export interface HostClient {
 	/** As its certificate has it. */
 	readonly machine: OpenedMachine;
 	readonly mesh: OpenedMesh;
+	/** A machine of the mesh, by its certificate. Throws `unauthorized` for one of another mesh, or known to be out. */
+	machineOf(credential: Uint8Array): OpenedMachine;
 	/** A session with one host of the mesh; kept, and made again when it was lost. Rejects like `connectHost`. */
 	host(machineId: MachineId, signal: AbortSignal): Promise<HostCaller>;
 	close(): Promise<void>;
@@ -59,6 +61,7 @@ export async function connectHost(options: ConnectOptions): Promise<HostClient> 
 		api: entry.api,
 		machine: entry.machine,
 		mesh: entry.trust.mesh,
+		machineOf: (credential) => machineOf(credential, entry.trust, options.nowMs()),
 		async host(machineId, forWhom) {
 			if (machineId === entry.machine.machineId) return entry.api;
 			let opening = others.get(machineId);

@@ -7,12 +7,24 @@ import type { SessionIdentity } from '@beemesh/sdk/streams';
 import type { Owner } from '../owner/owner.ts';
 import type { MeshTrust } from '../trust/known-mesh.ts';
 
+/** A machine of our mesh, by its certificate. Throws `unauthorized` for one of another mesh, or known to be out. */
+export function machineOf(credential: Uint8Array, { mesh, revoked }: MeshTrust, nowMs: number): OpenedMachine {
+	const machine = openMachineCredential(credential, mesh, nowMs);
+	if (revoked.includes(machine.machineId)) {
+		throw new MeshError(
+			'unauthorized',
+			`machine ${machine.machineId} has been revoked from the mesh "${mesh.body.name}"`,
+		);
+	}
+	return machine;
+}
+
 export function ownerSessionIdentity(
 	{ root, signer }: Pick<Owner, 'root' | 'signer'>,
-	{ mesh, revoked }: MeshTrust,
+	trust: MeshTrust,
 	nowMs: () => number,
 ): SessionIdentity<OpenedMachine> {
-	const { domain, psk } = ownerDomain(mesh.cid);
+	const { domain, psk } = ownerDomain(trust.mesh.cid);
 	return {
 		plane: 'owner',
 		domain,
@@ -21,15 +33,13 @@ export function ownerSessionIdentity(
 		certificate: () => ({ bytes: root.envelope, cid: root.cid }),
 		sign: (message) => signer.sign(message),
 		verify(credential, remote) {
-			const machine = openMachineCredential(credential, mesh, nowMs());
+			const machine = machineOf(credential, trust, nowMs());
 			const { machineId, cid, cert } = machine;
 			if (machineId !== remote)
 				throw new MeshError(
 					'unauthorized',
 					`machine ${machineId} answers in place of ${remote}; nothing was told to it`,
 				);
-			if (revoked.includes(machineId))
-				throw new MeshError('unauthorized', `machine ${machineId} has been revoked from the mesh "${mesh.body.name}"`);
 			return {
 				principal: machine,
 				cid,

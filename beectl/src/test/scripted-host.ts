@@ -84,6 +84,13 @@ export interface ScriptedHost extends AsyncDisposable {
 	readonly workloads: Map<WorkloadId, { charter: Uint8Array; manifest: Uint8Array; pods: PodStatus[] }>;
 	/** Hosts that it lists and cannot reach. */
 	silent: MachineId[];
+	/** Hosts that it lists and carries sessions to. */
+	readonly reaches: Map<MachineId, ScriptedHost>;
+	/** Answers in place of every host that it is to reach. */
+	poses: boolean;
+	readonly name: string;
+	/** Serves an owner's session on this stream. */
+	accept(stream: ByteStream): Promise<void>;
 }
 
 /** A mesh of its own, unless it is given a root. */
@@ -120,6 +127,10 @@ export async function startScriptedHost(
 		owners: new Set<OwnerId>(),
 		workloads: new Map<WorkloadId, { charter: Uint8Array; manifest: Uint8Array; pods: PodStatus[] }>(),
 		silent: [] as MachineId[],
+		reaches: new Map<MachineId, ScriptedHost>(),
+		poses: false,
+		name,
+		accept,
 		[Symbol.asyncDispose]: async () => listener.close(),
 	};
 
@@ -228,7 +239,11 @@ export async function startScriptedHost(
 			return { hostsReached: 1 };
 		},
 		hosts: () => ({
-			hosts: [presence(machineId, name), ...host.silent.map((id, i) => presence(id, `away-${i}`))],
+			hosts: [
+				presence(machineId, name),
+				...host.silent.map((id, i) => presence(id, `away-${i}`)),
+				...[...host.reaches].map(([id, other]) => presence(id, other.name)),
+			],
 		}),
 		inventory: (_, { principal }) => {
 			host.owners.add(principal.owner);
@@ -273,11 +288,16 @@ export async function startScriptedHost(
 	async function serve(raw: ByteStream): Promise<void> {
 		const { ask, stream } = await readAsk(raw);
 		const { target = machineId } = ask;
-		if (target !== machineId) {
+		const wanted = target === machineId || host.poses ? host : host.reaches.get(target);
+		if (wanted === undefined) {
 			writeAnswer(stream, refusal(new MeshError('unavailable', `host ${target} cannot be reached from host ${name}`)));
 			return stream.close();
 		}
-		writeAnswer(stream, { ok: true, machineId, genesis: host.mesh.envelope });
+		writeAnswer(stream, { ok: true, machineId: target, genesis: host.mesh.envelope });
+		await wanted.accept(stream);
+	}
+
+	async function accept(stream: ByteStream): Promise<void> {
 		const { cert } = decodeRecord(shown) as { cert: Uint8Array };
 		const { cid } = peekRecord('machine-cert', cert);
 		const member = { meshId: host.mesh.cid, credential: shown, self: { cid }, keys: machine };

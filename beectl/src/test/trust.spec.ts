@@ -3,7 +3,8 @@ import { certifyMachine, createKeyPair, createMesh, createNodeKeys, encodeInvite
 import type { MachineId } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
-import { openMeshFile } from '../mesh/mesh-file.ts';
+import { nextEpoch } from '../mesh/epochs.ts';
+import { changeMeshFile, openMeshFile } from '../mesh/mesh-file.ts';
 import { passphrasesFrom } from '../secrets/passphrase.ts';
 import { createHome, type Home } from './folder.ts';
 import { type ScriptedHost, startScriptedHost } from './scripted-host.ts';
@@ -138,6 +139,24 @@ describe('the mesh that beectl talks to', () => {
 			expect(code).to.equal(1);
 			expect(err).to.contain('slot 0 not given to bee-1: the machine certificate is of another mesh');
 			expect(host.bundles).to.deep.equal([]);
+		});
+
+		it('until they are revoked: nothing is said or given to one that is out', async () => {
+			await home.beectl('mesh init --name home --no-passphrase');
+			const words = passphrasesFrom(undefined, undefined);
+			const { root, mesh } = await openMeshFile(home.at('.config/beemesh/mesh.json'), words);
+			await host[Symbol.asyncDispose]();
+			host = await startScriptedHost(home.at('no.sock'), 'bee-1', root, mesh);
+			expect((await home.beectl('get pods')).code).to.equal(0);
+			await changeMeshFile(home.at('.config/beemesh/mesh.json'), words, (file) => {
+				const terms = { revoked: [host.machineId], keyring: file.keyrings[0] };
+				return { ...file, epoch: nextEpoch(mesh, file.epoch, terms, root, Date.now()) };
+			});
+			host.owners.clear();
+			const { code, err } = await home.beectl('get pods');
+			expect(code).to.equal(1);
+			expect(err).to.contain('has been revoked from the mesh "home"');
+			expect([...host.owners]).to.deep.equal([]);
 		});
 
 		it('that win: another one of the mesh is not the winner', async () => {

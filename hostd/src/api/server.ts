@@ -6,7 +6,7 @@ import { isMeshError, MeshError } from '@beemesh/sdk/errors';
 import { openRecord, peekRecord } from '@beemesh/sdk/identity';
 import { type ByteStream, createServices, listenUnix, openSession, Sessions, secureStream } from '@beemesh/sdk/streams';
 import type { Logger } from '@beemesh/sdk/telemetry';
-import type { MachineId, OwnerId } from '@beemesh/sdk/wire';
+import type { MachineId, OwnerId, PeerId } from '@beemesh/sdk/wire';
 import type { MeshNode } from '../mesh/index.ts';
 import type { Scheduler } from '../scheduler/index.ts';
 import type { Fleet } from '../workloads/fleet.ts';
@@ -21,6 +21,8 @@ const PREFACE_MS = 5_000;
 /** To another host; a live one answers in milliseconds. */
 const DIAL_MS = 2_000;
 const SESSIONS_MAX = 512;
+/** That one other host carries here, so that it cannot keep the others' owners out. */
+const SESSIONS_PER_RELAY_MAX = 64;
 
 export interface OwnerApiOptions {
 	readonly socket: string;
@@ -131,8 +133,20 @@ export async function serveOwners(options: OwnerApiOptions): Promise<AsyncDispos
 
 	const started = new AsyncDisposableStack();
 	started.defer(() => sessions.end());
+	const carried = new Map<PeerId, number>();
 	started.use(
 		mesh.transport.handle(OWNER_RELAY, (stream, remote) => {
+			const count = carried.get(remote) ?? 0;
+			if (count >= SESSIONS_PER_RELAY_MAX) {
+				stream.abort(new MeshError('exhausted', 'this host carries enough owners here'));
+				return;
+			}
+			carried.set(remote, count + 1);
+			stream.onClose(() => {
+				const left = (carried.get(remote) ?? 1) - 1;
+				if (left > 0) carried.set(remote, left);
+				else carried.delete(remote);
+			});
 			serve(stream).catch((error: unknown) => logger.debug('relayed session refused', { relay: remote, error }));
 		}),
 	);

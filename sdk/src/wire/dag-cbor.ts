@@ -14,7 +14,7 @@ export function encodeRecord(value: unknown): Uint8Array {
 const VALUES_MIN = 4_096;
 const BYTES_PER_VALUE = 16;
 /** A name that objects have other uses for. */
-const PROTO = [...new TextEncoder().encode('__proto__')];
+const PROTO = Array.from('__proto__', (letter) => letter.charCodeAt(0));
 
 /** Decodes canonical DAG-CBOR; anything else, or anything too large or deep, is `invalid_input`. */
 export function decodeRecord(bytes: Uint8Array, bytesMax: number = LIMITS.recordBytesMax): unknown {

@@ -1,6 +1,6 @@
 /**
- * Sends replicas away one after the other, each out of the Raft groups before it is asked to leave; ourselves last,
- * because who goes cannot see to the others.
+ * Sends replicas away one after the other, each out of the Raft groups and of the epoch before it goes; ourselves
+ * last, because who goes cannot see to the others.
  */
 import type { Logger } from '../telemetry/index.ts';
 import type { ReplicaId, SlotGen } from '../wire/index.ts';
@@ -9,9 +9,8 @@ export type Departing = SlotGen & { readonly replicaId: ReplicaId };
 
 export interface DeparturesOptions {
 	readonly self: ReplicaId;
-	/** Resolves when no group counts on it any more. */
-	readonly retire: (at: SlotGen) => Promise<void>;
-	readonly ask: (replica: ReplicaId, reason: string) => Promise<void>;
+	/** Resolves when no group and no epoch counts on it any more, and it has been told. */
+	readonly dismiss: (replica: Departing, reason: string) => Promise<void>;
 	readonly log: Logger;
 }
 
@@ -31,7 +30,7 @@ export class Departures {
 	}
 
 	async #run(): Promise<void> {
-		const { self, retire, ask, log } = this.#options;
+		const { self, dismiss, log } = this.#options;
 		this.#isRunning = true;
 		// All that are sent away together are known before the first goes.
 		await Promise.resolve();
@@ -41,8 +40,7 @@ export class Departures {
 			const { slot, gen, replicaId } = replica;
 			log.info('replica asked to leave', { slot, gen, reason });
 			try {
-				await retire(replica);
-				await ask(replicaId, reason);
+				await dismiss(replica, reason);
 			} catch (error) {
 				log.warn('replica not sent away', { slot, gen, reason, error });
 			}

@@ -96,14 +96,12 @@ export class Groups {
 	async commit(change: MembershipChange, epochLink: EpochLink): Promise<void> {
 		const members = await this.openMembers();
 		const link = encodeRecord(epochLink);
-		const { type } = change;
-		if (type === 'renew') await members.propose({ type: 'epoch', link });
-		else if (type === 'remove') await members.propose({ type: 'retire', slot: change.slot, gen: change.gen, link });
-		else {
-			const { slot, gen, replicaId, machineId } = change.cert;
-			const { ok, gen: held } = await members.propose({ type: 'admit', slot, gen, replicaId, machineId, link });
-			if (!ok) throw new MeshError('conflict', `slot ${slot} is held by generation ${held} already`);
-		}
+		const { ok, gen: held } = await members.propose({ ...commandOf(change), link });
+		if (ok) return;
+		throw new MeshError(
+			'conflict',
+			held > 0 ? `generation ${held} holds the slot already` : 'another epoch after the same one was agreed on before',
+		);
 	}
 
 	async open<S, C extends StandardSchemaV1, R>(
@@ -143,6 +141,14 @@ export class Groups {
 		const members = await this.openMembers();
 		await members.propose({ type: 'retire', slot, gen });
 		await within(SUCCESSION_MS, this.#votedOut({ slot, gen }));
+	}
+
+	/** Lets another voter decide for the workload. False when there is none; rejects when none could be handed to. */
+	async handOver(): Promise<boolean> {
+		const members = await this.openMembers();
+		if (members.confState.voters.length < 2) return false;
+		if (members.role === 'leader') await members.transferLeadership();
+		return true;
 	}
 
 	/**
@@ -331,6 +337,13 @@ export class Groups {
 	tend(): void {
 		if (this.#membersGroup !== undefined) void this.#tend(this.#membersGroup);
 	}
+}
+
+function commandOf(change: MembershipChange): Exclude<MembersCommand, { type: 'found' }> {
+	if (change.type === 'renew') return { type: 'epoch' };
+	if (change.type === 'remove') return { type: 'retire', slot: change.slot, gen: change.gen };
+	const { slot, gen, replicaId, machineId } = change.cert;
+	return { type: 'admit', slot, gen, replicaId, machineId };
 }
 
 function votes({ voters, votersOutgoing }: ConfState, id: number): boolean {

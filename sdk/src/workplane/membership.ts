@@ -73,10 +73,10 @@ export class MembershipOffice {
 		return sealAdmission({ links: [...this.#chain.linksSince(-1)], psk, groupKey, tenderSecret }, kemKey);
 	}
 
-	/** Puts a member out; nobody takes its place. Its sessions end at once. */
-	async remove(at: SlotGen): Promise<void> {
-		const change = { type: 'remove', slot: at.slot, gen: at.gen } as const;
-		await this.#change(change, change);
+	/** Puts a member out; nobody takes its place. Its sessions end at once, after `farewell`. Done already: nothing happens. */
+	async remove({ slot, gen }: SlotGen, farewell?: () => Promise<unknown>): Promise<void> {
+		const change = { type: 'remove', slot, gen } as const;
+		await this.#change(change, change, undefined, farewell);
 	}
 
 	/** Renews our own certificate when half of its life is over. True when it was. */
@@ -129,17 +129,33 @@ export class MembershipOffice {
 	}
 
 	/** One change at a time. */
-	#change(change: MembershipChange, edit: EpochChange, papers?: CosignPapers): Promise<void> {
-		const changing = this.#changing.then(() => this.#changeNow(change, edit, papers));
+	#change(
+		change: MembershipChange,
+		edit: EpochChange,
+		papers?: CosignPapers,
+		beforeKnown?: () => Promise<unknown>,
+	): Promise<void> {
+		const changing = this.#changing.then(() => this.#changeNow(change, edit, papers, beforeKnown));
 		this.#changing = changing.catch(() => undefined);
 		return changing;
 	}
 
-	async #changeNow(change: MembershipChange, edit: EpochChange, papers: CosignPapers | undefined): Promise<void> {
+	async #changeNow(
+		change: MembershipChange,
+		edit: EpochChange,
+		papers: CosignPapers | undefined,
+		beforeKnown: (() => Promise<unknown>) | undefined,
+	): Promise<void> {
 		const { trust, wid, secrets, commit, log } = this.#options;
 		const chain = this.#chain;
 		// Asked again after an answer was lost: it is in already.
 		if (change.type === 'admit' && chain.member(change.cert.replicaId) !== undefined) return;
+		const holds = ({ slot, gen }: SlotGen): boolean =>
+			chain.head.members.some((member) => member.slot === slot && member.gen === gen);
+		if (change.type === 'remove' && !holds(change)) {
+			await beforeKnown?.();
+			return;
+		}
 		const groupKey = createGroupKey();
 		const tsMs = Math.max(Date.now(), chain.head.body.ts);
 		const draft = chain.draft([edit], { tsMs, groupKeyCommit: groupKeyCommit(groupKey) });
@@ -147,6 +163,7 @@ export class MembershipOffice {
 		// Known before it counts, so that whoever hears of the epoch can ask for its key.
 		secrets.prepare(groupKey);
 		await commit?.(change, link);
+		await beforeKnown?.().catch((error) => log.debug('not told before it was put out', { error }));
 		trust.offer(wid, [link]);
 		log.info('membership changed', { e: draft.body.e, members: draft.body.members.length });
 	}

@@ -114,10 +114,14 @@ export function superviseReplica(
 
 	const departures = new Departures({
 		...{ self, log },
-		retire: async (at) => groups?.retire(at),
-		async ask(replica, reason) {
-			if (replica === self) leave(reason);
-			else await directory.member(replica)?.drain({ reason });
+		async dismiss({ replicaId, slot, gen }, reason) {
+			if (replicaId === self) {
+				// Nobody can sign for itself when it has gone: whoever leads next sends us away.
+				if ((await groups?.handOver()) !== true) leave(reason);
+				return;
+			}
+			await groups?.retire({ slot, gen });
+			await office.remove({ slot, gen }, async () => directory.member(replicaId)?.drain({ reason }));
 		},
 	});
 	const driver = host.canPlace

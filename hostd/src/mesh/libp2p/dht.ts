@@ -35,6 +35,8 @@ export function dhtService({ meshId, trust }: Membership, nowMs: () => number) {
 		protocol: `/beemesh/m/${meshHash(meshId)}/kad/1.0.0`,
 		namespace: 'lease',
 		nowMs,
+		// Machines are introduced with their certificates; whom only an answer names is nobody.
+		mayFollow: (peer) => trust.machine(peer as MachineId, nowMs()) !== undefined,
 		select: (_key, values) => newestLease(values),
 		rules: {
 			...LIMITS_OF_MDHT,

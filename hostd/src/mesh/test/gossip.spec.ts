@@ -3,6 +3,7 @@ import { createNodeKeys } from '@beemesh/sdk/identity';
 import { createLibp2pNode } from '@beemesh/sdk/streams/libp2p';
 import type { MachineId } from '@beemesh/sdk/wire';
 import type { GossipSub } from '@libp2p/gossipsub';
+import { multiaddr } from '@multiformats/multiaddr';
 import { expect } from 'chai';
 import { afterEach, describe, it } from 'mocha';
 import { systemClock } from '../clock.ts';
@@ -69,7 +70,6 @@ describe('gossip among machines that misbehave', function () {
 				return text.startsWith('good') ? 'accept' : text.startsWith('odd') ? 'ignore' : 'reject';
 			});
 		}
-		const { multiaddr } = await import('@multiformats/multiaddr');
 		return {
 			id: transport.peerId,
 			membership,

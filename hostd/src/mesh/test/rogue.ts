@@ -5,6 +5,7 @@
 import { createNodeKeys } from '@beemesh/sdk/identity';
 import { createLibp2pNode } from '@beemesh/sdk/streams/libp2p';
 import { type GossipSub, gossipsub, StrictNoSign } from '@libp2p/gossipsub';
+import { multiaddr } from '@multiformats/multiaddr';
 import { systemClock } from '../clock.ts';
 import type { Membership } from '../membership.ts';
 import { machineSessionIdentity } from '../session-identity.ts';
@@ -60,7 +61,6 @@ export async function startRogue(
 		isConnected: (peer: string): boolean => node.getPeers().some((other) => other.toString() === peer),
 		/** Resolves once it can gossip to that peer. */
 		async reach(peer: string, addresses: readonly string[]): Promise<void> {
-			const { multiaddr } = await import('@multiformats/multiaddr');
 			await node.dial(addresses.map((address) => multiaddr(address)));
 			await until(() => router.streamsOutbound.has(peer));
 		},

@@ -27,9 +27,7 @@ const machine = openMachineCredential(credential, mesh, Date.now());
 
 const replies = createKemKey();
 const bundle: Bundle = {
-	genesis: new Uint8Array(1),
-	charter: new Uint8Array(2),
-	grant: new Uint8Array(3),
+	...{ genesis: new Uint8Array(1), charter: new Uint8Array(2), grant: new Uint8Array(3) },
 	manifest: new TextEncoder().encode('canary'),
 };
 

@@ -3,7 +3,8 @@
  * so many requests a second per peer, no namespace but those with rules, and a routing table that grows by peers which
  * have answered over a connection, and so have shown a certificate.
  */
-import { type KadDHT, type KadDHTComponents, type KadDHTInit, kadDHT, passthroughMapper } from '@libp2p/kad-dht';
+import type { PeerInfo } from '@libp2p/interface';
+import { type KadDHT, type KadDHTComponents, type KadDHTInit, kadDHT, type QueryEvent } from '@libp2p/kad-dht';
 import { MeshError } from '../../errors.ts';
 import type { PeerId } from '../../wire/ids.ts';
 import { type DhtRules, DhtStore } from './dht-store.ts';
@@ -17,6 +18,8 @@ export interface DhtOptions {
 	/** Index of the value to prefer. */
 	readonly select: (key: string, values: readonly Uint8Array[]) => number;
 	readonly nowMs: () => number;
+	/** Of peers that others name: whether to ask that one too, and dial it for that. @default all */
+	readonly mayFollow?: (peer: PeerId) => boolean;
 	/** Further settings of kad-dht. */
 	readonly init?: KadDHTInit;
 }
@@ -28,12 +31,19 @@ const REQUESTS_PER_S = 50;
 const REQUESTS_BURST = 200;
 const PEERS_MAX = 4096;
 
-export function dhtServiceOf({ protocol, namespace, rules, select, nowMs, init = {} }: DhtOptions) {
+/** Of kad-dht's class what its interface does not say: how it asks others. */
+interface Asking {
+	readonly network: { sendRequest(...args: unknown[]): AsyncGenerator<QueryEvent> };
+}
+
+export function dhtServiceOf({ protocol, namespace, rules, select, nowMs, mayFollow, init = {} }: DhtOptions) {
+	const isFollowed = ({ id }: PeerInfo): boolean => mayFollow?.(id.toString() as PeerId) ?? true;
 	const make = kadDHT({
 		protocol,
 		// Everybody serves, also on private addresses: these are the peers that there are.
 		clientMode: false,
-		peerInfoMapper: passthroughMapper,
+		// One without addresses is not taken up.
+		peerInfoMapper: (peer) => (isFollowed(peer) ? peer : { ...peer, multiaddrs: [] }),
 		maxInboundStreams: STREAMS_MAX,
 		// Peers that somebody names are dialed to see whether they are there: few at a time, and never very many.
 		routingTableUpdateQueueConcurrency: 4,
@@ -56,7 +66,16 @@ export function dhtServiceOf({ protocol, namespace, rules, select, nowMs, init =
 		const store = new DhtStore(rules, nowMs);
 		const meter = requestMeter(nowMs);
 		const own = overriding(components, { datastore: store });
-		return make(metered(own, meter));
+		const dht = make(metered(own, meter));
+		const { network } = dht as KadDHT & Asking;
+		const sendRequest = network.sendRequest.bind(network);
+		// Left in, they would be asked next: a liar's answer would cost us a dial each, and queries their whole time.
+		network.sendRequest = async function* (...args) {
+			for await (const event of sendRequest(...args)) {
+				yield event.name === 'PEER_RESPONSE' ? { ...event, closer: event.closer.filter(isFollowed) } : event;
+			}
+		};
+		return dht;
 	};
 }
 
