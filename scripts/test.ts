@@ -4,6 +4,7 @@
  * of what an adversary may try, and with them the attacks that take too long for every run.
  */
 import { globSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import Mocha from 'mocha';
 import { LINES } from '../hostd/test/adversarial/lines.ts';
@@ -56,6 +57,8 @@ function rank(file: string): number {
 
 function adversarial(): string[] {
 	const named = new Set(LINES.flatMap(({ tests }) => tests.map(([file]) => file)));
+	// Tests that several specs share are in a file of their own, beside those.
+	const shared = [...named].filter((file) => !/\.(spec|attack)\.ts$/.test(file)).map(dirname);
 	const attacks = globSync('hostd/test/adversarial/*.{spec,attack}.ts').map(String);
-	return [...new Set([...specs.filter((file) => named.has(file)), ...attacks])];
+	return [...new Set([...specs.filter((file) => named.has(file) || shared.includes(dirname(file))), ...attacks])];
 }

@@ -112,8 +112,8 @@ export async function startWorld(
 }
 
 /** Resolves when the hosts see each other. */
-export async function whenComplete(world: World, count = world.hosts.length): Promise<void> {
-	while (!(await world.look()).every(({ machines }) => machines.length === count))
+export async function whenComplete(world: World, count = world.hosts.length, hosts = world.hosts): Promise<void> {
+	while (!(await world.look(hosts)).every(({ machines }) => machines.length === count))
 		await new Promise((resolve) => setTimeout(resolve, 100));
 }
 
