@@ -2,6 +2,7 @@
  * Goes on as a host whose state folder fell into the attacker's hands: it is that host in everything, listens to all that it
  * may hear, asks the others for all that they answer, and ignores that it was put out.
  */
+import type { MemberHint } from '@beemesh/sdk/api';
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
 import { silentLogger, silentMetrics } from '@beemesh/sdk/telemetry';
 import type { MachineId, OwnerId, WorkloadId } from '@beemesh/sdk/wire';
@@ -107,6 +108,14 @@ export async function plunder(input: {
 	for (const wid of input.wids) await ask(() => node.findProviders('workload', wid, AbortSignal.timeout(CALL_MS)));
 	await ask(() => node.findProviders('owner', input.owner, AbortSignal.timeout(CALL_MS)));
 	return { answers, refusals };
+}
+
+/** Where the others say that replicas of a workload are. */
+export async function whereabouts(input: { readonly wid: WorkloadId }): Promise<{ readonly members: MemberHint[] }> {
+	const found = taken()
+		.node.rpc.sessions()
+		.map((session) => session.caller(MachineWorkloadsApi).members(input, { timeout: CALL_MS }));
+	return { members: (await Promise.all(found)).flatMap(({ members }) => members) };
 }
 
 /** Tenders that it has heard since it was captured. */

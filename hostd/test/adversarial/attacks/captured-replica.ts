@@ -13,6 +13,7 @@ import {
 	type EpochChain,
 	type EpochDraft,
 	groupKeyCommit,
+	keyIdOf,
 	linkOf,
 	openBundle,
 	openCsr,
@@ -24,13 +25,8 @@ import {
 } from '@beemesh/sdk/identity';
 import { createLibp2pNode, type SessionIdentity } from '@beemesh/sdk/streams/libp2p';
 import { encodeRecord, type PeerId, type ReplicaCert, type WorkloadId } from '@beemesh/sdk/wire';
-import {
-	Directory,
-	EPOCHS,
-	type PeerPrincipal,
-	ReplicaSession,
-	Trust,
-} from '../../../../sdk/src/discovery/index.ts';
+import { Directory, type PeerPrincipal, ReplicaSession, Trust } from '../../../../sdk/src/discovery/index.ts';
+import { EPOCHS } from '../../../../sdk/src/discovery/peer-api.ts';
 import { createRpcNode } from '../../../../sdk/src/streams/rpc/node.ts';
 import { fileIdentity } from '../../../../sdk/src/workplane/identity-file.ts';
 import { PodFiles } from '../../../src/workloads/pod-files.ts';
@@ -117,12 +113,15 @@ async function openSessions() {
 /** Connects as the replica to these others. What each said. */
 export async function rejoin(input: { readonly targets: readonly Target[] }): Promise<{
 	readonly answers: readonly string[];
+	/** The newest epoch that each of those who let it in knows. */
+	readonly heads: readonly { readonly e: number; readonly cid: string }[];
 }> {
 	open ??= await openSessions();
 	const answers: string[] = [];
 	for (const { peer, addresses } of input.targets)
 		answers.push(await outcome(open.directory.dial(peer as PeerId, addresses, AbortSignal.timeout(CONNECT_MS))));
-	return { answers };
+	const heads = open.node.sessions().flatMap(({ principal: { head } }) => (head === undefined ? [] : [head]));
+	return { answers, heads: heads.map(({ e, cid }) => ({ e, cid })) };
 }
 
 export async function disconnect(_: Record<never, never>): Promise<Record<never, never>> {
@@ -188,7 +187,7 @@ function newcomer(chain: EpochChain, at: { readonly slot: number; readonly gen: 
 	const own = certifyOwn(chain.charter.body, csr, { machineId, manifestCid }, keys.signer, nowMs);
 	const { cid, body } = openReplicaCert(own);
 	const { head } = chain;
-	const entry = { ...at, certCid: cid, sigKeyId: keys.signer.keyId };
+	const entry = { ...at, certCid: cid, sigKeyId: keyIdOf(keys.signer.publicKey) };
 	const members = [...head.body.members.filter(({ slot }) => slot !== body.slot), entry].sort((a, b) => a.slot - b.slot);
 	return {
 		body: {
