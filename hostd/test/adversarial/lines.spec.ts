@@ -19,5 +19,7 @@ describe('what an adversary may try', () => {
 
 function titlesIn(file: string): string[] {
 	const text = readFileSync(join(ROOT, file), 'utf8');
-	return [...text.matchAll(/\b(?:it|attack)\(\s*(['`])(.*?)\1,/g)].map(([, , title = '']) => title.replace(/'?\$\{[^}]*\}'?/g, '…'));
+	return [...text.matchAll(/\b(?:it|attack)\(\s*(['`])(.*?)\1,/g)].map(([, , title = '']) =>
+		title.replace(/'?\$\{[^}]*\}'?/g, '…'),
+	);
 }

@@ -110,7 +110,10 @@ export const LINES: readonly Line[] = [
 		line: 'non-canonical CBOR',
 		tests: [
 			[wire, 'are refused when not canonical: unsorted keys, long integers, duplicate keys, indefinite lengths'],
-			[dagCbor, 'refuses indefinite lengths, other tags than links, floats that are no numbers, and names of prototypes'],
+			[
+				dagCbor,
+				'refuses indefinite lengths, other tags than links, floats that are no numbers, and names of prototypes',
+			],
 			[intake, 'rejects what is too large, not canonical, or cut at any length'],
 		],
 	},
@@ -161,7 +164,10 @@ export const LINES: readonly Line[] = [
 			[gate, 'lets a tender in once'],
 			[gate, 'takes nothing signed before this host started'],
 			[cluster, 'refuses a tender that was used before'],
-			['sdk/src/identity/test/group-seal.spec.ts', 'do not open under another key, for another topic, or when a bit of them is another'],
+			[
+				'sdk/src/identity/test/group-seal.spec.ts',
+				'do not open under another key, for another topic, or when a bit of them is another',
+			],
 			[replay, 'knows a nonce for 5.5 minutes, per sender'],
 		],
 	},
@@ -263,7 +269,6 @@ export const LINES: readonly Line[] = [
 		tests: [
 			[cluster, 'refuses a request for another slot, by another host, or on an unknown award'],
 			[driver, 'refuses a pod of … than the awarded one'],
-			['hostd/test/adversarial/liar.attack.ts', 'asks for …'],
 		],
 	},
 	{
@@ -271,7 +276,6 @@ export const LINES: readonly Line[] = [
 		tests: [
 			[cluster, 'refuses a request for another slot, by another host, or on an unknown award'],
 			[awardBundle, 'is opened by no other machine, under no other award, and not when a byte of it is another'],
-			['hostd/test/adversarial/liar.attack.ts', 'asks for …'],
 		],
 	},
 	{
@@ -294,7 +298,6 @@ export const LINES: readonly Line[] = [
 		tests: [
 			[policy, 'refuses an image by …'],
 			[runtimes, 'keeps out an image that its workload’s charter does not name'],
-			['hostd/test/adversarial/liar.attack.ts', 'asks for …'],
 		],
 	},
 	{
@@ -386,7 +389,10 @@ export const LINES: readonly Line[] = [
 		tests: [
 			[hostSocket, 'has its socket 0600 in a folder 0700, and no TCP listener'],
 			[hostSocket, 'lets no other user connect: not into the folder, and not to the socket in an open one'],
-			['sdk/src/streams/test/socket.spec.ts', 'do not live in a directory of another user, though it is closed to the rest'],
+			[
+				'sdk/src/streams/test/socket.spec.ts',
+				'do not live in a directory of another user, though it is closed to the rest',
+			],
 			['hostd/src/api/test/preface.spec.ts', 'refuse …'],
 			[floods, 'listens where it was told to, and nowhere else'],
 		],

@@ -110,12 +110,20 @@ export async function plunder(input: {
 	return { answers, refusals };
 }
 
-/** Where the others say that replicas of a workload are. */
-export async function whereabouts(input: { readonly wid: WorkloadId }): Promise<{ readonly members: MemberHint[] }> {
+/** Where the others say that replicas of a workload are, and what those have left with them, sealed. */
+export async function whereabouts(input: { readonly wid: WorkloadId }): Promise<{
+	readonly members: readonly MemberHint[];
+	readonly rosters: readonly Uint8Array[];
+}> {
 	const found = taken()
 		.node.rpc.sessions()
-		.map((session) => session.caller(MachineWorkloadsApi).members(input, { timeout: CALL_MS }));
-	return { members: (await Promise.all(found)).flatMap(({ members }) => members) };
+		.map(async (session) => {
+			const caller = session.caller(MachineWorkloadsApi);
+			const { members } = await caller.members(input, { timeout: CALL_MS });
+			return { members, rosters: (await caller.rosters(input, { timeout: CALL_MS })).sealed };
+		});
+	const all = await Promise.all(found);
+	return { members: all.flatMap(({ members }) => members), rosters: all.flatMap(({ rosters }) => rosters) };
 }
 
 /** Tenders that it has heard since it was captured. */

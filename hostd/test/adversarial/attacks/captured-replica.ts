@@ -17,6 +17,7 @@ import {
 	linkOf,
 	openBundle,
 	openCsr,
+	openForGroup,
 	openOwnedCharter,
 	openReplicaCert,
 	openSealedAdmission,
@@ -24,15 +25,23 @@ import {
 	signRecordPart,
 } from '@beemesh/sdk/identity';
 import { createLibp2pNode, type SessionIdentity } from '@beemesh/sdk/streams/libp2p';
-import { encodeRecord, type PeerId, type ReplicaCert, type WorkloadId } from '@beemesh/sdk/wire';
-import { Directory, type PeerPrincipal, ReplicaSession, Trust } from '../../../../sdk/src/discovery/index.ts';
+import { decodeRecord, encodeRecord, LIMITS, type PeerId, type ReplicaCert, type WorkloadId } from '@beemesh/sdk/wire';
+import {
+	Directory,
+	type PeerPrincipal,
+	ReplicaSession,
+	type Roster,
+	Trust,
+} from '../../../../sdk/src/discovery/index.ts';
 import { EPOCHS } from '../../../../sdk/src/discovery/peer-api.ts';
 import { createRpcNode } from '../../../../sdk/src/streams/rpc/node.ts';
 import { fileIdentity } from '../../../../sdk/src/workplane/identity-file.ts';
+import { rosterContext } from '../../../../sdk/src/workplane/rosters.ts';
 import { PodFiles } from '../../../src/workloads/pod-files.ts';
 import type { Papers, Target } from './knock.ts';
 
 const CONNECT_MS = 3_000;
+const TRIES_MAX = 20;
 const RPC = '/beemesh/w/rpc/1';
 
 type Stolen = Awaited<ReturnType<typeof steal>>;
@@ -58,6 +67,16 @@ export async function captureReplica(input: { readonly stateDir: string; readonl
 		...{ seed: keys.seed, plane: 'work', domain: session.domain, psk, epoch: session.epoch(), certificate: bytes, cid },
 	};
 	return { wid, replicaId: keys.peer.peerId, papers, certExpMs: cert.body.exp };
+}
+
+/** Opens what members have left with hosts, as any replica of this owner can: then it knows the newest epoch. */
+export async function catchUp(input: { readonly rosters: readonly Uint8Array[] }): Promise<{ readonly e: number }> {
+	const { wid, psk, trust } = loot();
+	for (const sealed of input.rosters) {
+		const roster = decodeRecord(openForGroup([psk], rosterContext(wid), sealed), LIMITS.admissionBytesMax);
+		trust.learn(roster as Roster);
+	}
+	return { e: trust.chain(wid)?.head.e ?? 0 };
 }
 
 async function steal(stateDir: string, podId: string) {
@@ -100,7 +119,7 @@ async function openSessions() {
 	});
 	const directory = new Directory({
 		...{ cert, trust, signer: keys.signer, manifestCid: cert.body.manifestCid, version: '0.0.0' },
-		...{ displace: charter.body.kind === 'StatefulSet' ? 'at-once' : 'when-ready' } as const,
+		...({ displace: charter.body.kind === 'StatefulSet' ? 'at-once' : 'when-ready' } as const),
 		addresses: () => transport.addresses(),
 	});
 	const node = createRpcNode<PeerPrincipal>({
@@ -154,7 +173,7 @@ export type Change = keyof typeof CHANGES;
 export const CHANGE_NAMES = Object.keys(CHANGES) as readonly Change[];
 
 /** Asks each of the others to sign a change that must not be, and then tells them that it is, signed by itself alone. */
-export async function lead(input: { readonly change: Change }): Promise<{
+export async function lead(input: { readonly change: Change; readonly targets: readonly Target[] }): Promise<{
 	readonly answers: readonly string[];
 	readonly certCid: string;
 }> {
@@ -163,16 +182,23 @@ export async function lead(input: { readonly change: Change }): Promise<{
 	if (open === undefined || chain === undefined) throw new Error('not in');
 	const draft = CHANGES[input.change](chain);
 	const answers: string[] = [];
-	for (const { remote } of open.node.sessions()) {
-		const member = open.directory.member(remote as PeerId);
-		if (member === undefined) continue;
-		const asked = { epoch: draft.body, certs: [...draft.certs] };
-		answers.push(await outcome(member.cosign(asked, { timeout: CONNECT_MS })));
+	const asked = { epoch: draft.body, certs: [...draft.certs] };
+	for (const { peer, addresses } of input.targets) {
+		let answer = 'unavailable';
+		// The others are about to notice that whom we replaced is gone, and end what it had with them.
+		for (let tries = 0; answer.startsWith('unavailable') && tries < TRIES_MAX; tries++) {
+			const { directory } = open;
+			const asking = directory
+				.dial(peer as PeerId, addresses, AbortSignal.timeout(CONNECT_MS))
+				.then(() => directory.member(peer as PeerId)?.cosign(asked, { timeout: CONNECT_MS }));
+			answer = await outcome(asking);
+		}
+		answers.push(answer);
 	}
 	const link = linkOf(draft, [signRecordPart('epoch', draft.body, keys.signer)]);
 	for (const session of open.node.sessions()) session.notify(EPOCHS, encodeRecord({ wid, links: [link] }));
 	// What was notified is handled before this answer.
-	for (const session of open.node.sessions()) await session.ping(CONNECT_MS);
+	for (const session of open.node.sessions()) await session.ping(CONNECT_MS).catch(() => undefined);
 	return { answers, certCid: openReplicaCert(draft.certs[0] as Uint8Array).cid };
 }
 
@@ -188,10 +214,19 @@ function newcomer(chain: EpochChain, at: { readonly slot: number; readonly gen: 
 	const { cid, body } = openReplicaCert(own);
 	const { head } = chain;
 	const entry = { ...at, certCid: cid, sigKeyId: keyIdOf(keys.signer.publicKey) };
-	const members = [...head.body.members.filter(({ slot }) => slot !== body.slot), entry].sort((a, b) => a.slot - b.slot);
+	const members = [...head.body.members.filter(({ slot }) => slot !== body.slot), entry].sort(
+		(a, b) => a.slot - b.slot,
+	);
 	return {
 		body: {
-			...{ wid, era: head.era, e: head.e + 1, prev: head.cid, members: members as never, vacant: [...head.body.vacant] },
+			...{
+				wid,
+				era: head.era,
+				e: head.e + 1,
+				prev: head.cid,
+				members: members as never,
+				vacant: [...head.body.vacant],
+			},
 			...{ groupKeyCommit: groupKeyCommit(createGroupKey()), ts: Math.max(nowMs, head.body.ts) },
 		},
 		certs: [own],
@@ -204,4 +239,3 @@ async function outcome(promise: Promise<unknown>): Promise<string> {
 		(error: Error) => (isMeshError(error) ? `${error.code}: ${error.message}` : `none: ${error.message}`),
 	);
 }
-

@@ -30,7 +30,15 @@ export interface Refusal {
 }
 
 /** An identity that proves nothing and asks for no proof. */
-export function believingIdentity({ seed, plane, domain, psk, epoch, certificate, cid }: Papers): SessionIdentity<null> {
+export function believingIdentity({
+	seed,
+	plane,
+	domain,
+	psk,
+	epoch,
+	certificate,
+	cid,
+}: Papers): SessionIdentity<null> {
 	const { signer } = createNodeKeys(seed);
 	return {
 		plane,
