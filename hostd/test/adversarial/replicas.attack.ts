@@ -122,7 +122,8 @@ describe('a captured replica of a StatefulSet', function () {
 		const host = world.hosts[2] as HostDaemon;
 		host.process.kill('SIGKILL');
 		await once(host.process, 'exit');
-		for (const pid of victim.pids) process.kill(pid, 'SIGKILL');
+		// Each leads a process group.
+		for (const pid of victim.pids) process.kill(-pid, 'SIGKILL');
 		const { answers } = await attacker.try('rejoin', { targets: survivors });
 		expect(answers).to.deep.equal(['done', 'done']);
 	});
@@ -154,7 +155,8 @@ describe('a captured replica of a StatefulSet', function () {
 			const { items } = await world.beectl.podList();
 			const living = items.filter(({ machineName }) => machineName !== 'c');
 			if (living.length === 3 && living.every(({ ready, role }) => ready && role !== 'learner')) break;
-			if (Date.now() > deadlineMs) throw new Error(`not healed: ${JSON.stringify(living)}`);
+			if (Date.now() > deadlineMs)
+				throw new Error(`not healed: ${living.map(({ name, ready, role }) => `${name} ready=${ready} ${role}`)}`);
 			await new Promise((resolve) => setTimeout(resolve, 200));
 		}
 		expect(certExpMs).to.be.above(Date.now() + 3_600_000);
