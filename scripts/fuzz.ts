@@ -4,10 +4,13 @@
  */
 import { type Campaign, UsageError } from './fuzz/campaign.ts';
 import { suiteCampaign } from './fuzz/suite/campaign.ts';
+import { wireCampaign } from './fuzz/wire/campaign.ts';
 
 const campaigns: ReadonlyMap<string, Campaign> = new Map([
 	// The suite's two backends against each other.
 	['suite', suiteCampaign],
+	// Altered inputs for every decoder.
+	['wire', wireCampaign],
 ]);
 
 function usage(problem: string): never {

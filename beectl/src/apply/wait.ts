@@ -1,6 +1,7 @@
 /** Waits until a workload is as its charter says, showing each replica's state. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PodStatus } from '@beemesh/hostd/api';
+import { isMeshError } from '@beemesh/sdk/errors';
 import type { KeyPair } from '@beemesh/sdk/identity';
 import type { Charter } from '@beemesh/sdk/wire';
 import { EXIT, Failure } from '../cli/exit.ts';
@@ -66,7 +67,11 @@ async function look(
 	const { client, owner, charter, signal } = options;
 	for (;;) {
 		signal.throwIfAborted();
-		const { workloads, hostsSilent } = await readMesh(client, owner, signal);
+		const { workloads, hostsSilent } = await readMesh(client, owner, signal).catch((error: unknown) => {
+			// A host that is busy for a moment ends no wait.
+			if (isMeshError(error, 'deadline')) return { workloads: [], hostsSilent: [client.machine.machineId] };
+			throw error;
+		});
 		const left = missing(
 			workloads.find((workload) => workload.charter.wid === charter.wid),
 			hostsSilent.length === 0,

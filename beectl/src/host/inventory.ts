@@ -4,7 +4,7 @@
  */
 import type { PodStatus, WorkloadView } from '@beemesh/hostd/api';
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
-import { cidOf, type KeyPair, type OpenedRecord, openRecord, sameBytes } from '@beemesh/sdk/identity';
+import { cidOf, compareCharters, type KeyPair, type OpenedRecord, openRecord, sameBytes } from '@beemesh/sdk/identity';
 import {
 	type Charter,
 	decodeRecord,
@@ -133,7 +133,7 @@ function checked(view: WorkloadView, machineId: MachineId, owner: KeyPair): Told
 /** Both hosts' pods under the newer of the two charters. */
 function merged(a: Told | undefined, b: Told): Told {
 	if (a === undefined) return b;
-	const newer = b.charter.body.era > a.charter.body.era ? b : a;
+	const newer = compareCharters(b.charter.body, a.charter.body) > 0 ? b : a;
 	return { ...newer, pods: [...a.pods, ...b.pods], hosts: [...a.hosts, ...b.hosts] };
 }
 

@@ -5,9 +5,8 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { MemberHint, PodContext } from '@beemesh/sdk/api';
-import { requirementsOf } from '@beemesh/sdk/api';
 import { type MeshCode, MeshError } from '@beemesh/sdk/errors';
-import { cidOf, type OpenedBundle, openBundle, openRecord } from '@beemesh/sdk/identity';
+import { cidOf, type OpenedBundle, openRecord } from '@beemesh/sdk/identity';
 import type { UnixListener } from '@beemesh/sdk/streams';
 import type { Logger } from '@beemesh/sdk/telemetry';
 import { type Award, type OwnerId, raftMemberId, type WorkloadEnd, type WorkloadId } from '@beemesh/sdk/wire';
@@ -19,6 +18,7 @@ import { buildPod, type PodManager } from '../pods/index.ts';
 import type { Accountant } from '../resources/index.ts';
 import type { Runtime } from '../runtime/index.ts';
 import { podKey, type Scheduler } from '../scheduler/index.ts';
+import { openKept } from './adopted.ts';
 import type { EndedWorkloads } from './ended.ts';
 import type { Fleet, LocalWorkloads } from './fleet.ts';
 import { KeptVolumes } from './kept-volumes.ts';
@@ -152,11 +152,17 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 				continue;
 			}
 			const { award, bundle, createdAtMs, name } = file;
-			const opened = openBundle(bundle, nowMs());
-			const pod = this.#register({ podId, award, opened, name, ports, createdAtMs });
+			const kept = openKept(bundle, nowMs());
+			if ('error' in kept) {
+				const { error } = kept;
+				logger.warn('removing a pod whose charter or manifest does not hold any more', { podId, error });
+				await runtime.remove(podId);
+				continue;
+			}
+			const pod = this.#register({ podId, award, opened: kept.opened, name, ports, createdAtMs });
 			// Until its replica dials again, its probes speak for it.
 			pod.isPlain = true;
-			const claim = { wid: award.wid, resources: requirementsOf(opened.manifest).resources, hostPorts: [] };
+			const claim = { wid: award.wid, resources: kept.resources, hostPorts: [] };
 			const key = podKey(award.wid, award.slot, award.gen);
 			resources.adopt(key, claim);
 			await this.#listen(pod);
@@ -313,6 +319,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 	#podHost(): PodHost {
 		return {
 			machineId: this.#mesh.machineId,
+			trust: this.#options.membership.trust,
 			signer: this.#options.membership.keys.signer,
 			scheduler: this.#scheduler,
 			logger: this.#options.logger,
@@ -353,6 +360,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 			award: pod.award,
 			bundle: pod.bundle.bundle,
 			meshGenesis: this.#options.membership.trust.mesh.envelope,
+			meshEpoch: this.#options.membership.trust.epoch.envelope,
 			listen: mesh === undefined ? [] : [quicAddress(listenIp, mesh.container)],
 			announce: announced ? [quicAddress(publicIp, mesh.host)] : [],
 		};

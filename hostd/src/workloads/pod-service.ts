@@ -1,7 +1,15 @@
 /** Serves `PodApi` on one pod's own unix socket. Whoever can open that socket *is* the pod: it can ask for nothing else. */
 import { type MemberHint, PodApi, type PodContext, type PodEvent } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
-import { genesisFor, openCsr, peekRecord, type Signer, signRecord, workloadIdOf } from '@beemesh/sdk/identity';
+import {
+	genesisFor,
+	type MachineTrust,
+	openCsr,
+	peekRecord,
+	type Signer,
+	signRecord,
+	workloadIdOf,
+} from '@beemesh/sdk/identity';
 import { createServices, listenUnix, openSession, type UnixListener } from '@beemesh/sdk/streams';
 import type { Logger } from '@beemesh/sdk/telemetry';
 import type { Award, MachineId, WorkloadId, WorkloadKind } from '@beemesh/sdk/wire';
@@ -11,6 +19,7 @@ import type { HostedPod } from './registry.ts';
 /** What the host does for its pods. */
 export interface PodHost {
 	readonly machineId: MachineId;
+	readonly trust: MachineTrust;
 	readonly signer: Signer;
 	readonly scheduler: Scheduler;
 	readonly logger: Logger;
@@ -79,7 +88,7 @@ export async function servePod(path: string, pod: HostedPod, host: PodHost): Pro
 			host.left(pod, reason);
 			return {};
 		},
-		events: (_, { signal }) => podEvents(pod, signal),
+		events: (_, { signal }) => podEvents(pod, host.trust, signal),
 		place: (request, { signal }) => {
 			requireOwn(award, peekRecord('tender', request.tender).body.wid);
 			return host.scheduler.place(request, signal);
@@ -115,9 +124,10 @@ function requireOwn(award: Award, wid: WorkloadId): void {
 	if (wid !== award.wid) throw new MeshError('unauthorized', 'a pod places replicas of its own workload only');
 }
 
-async function* podEvents(pod: HostedPod, signal: AbortSignal): AsyncGenerator<PodEvent> {
-	// The newest charter first: the replica may have been away while it came.
+async function* podEvents(pod: HostedPod, trust: MachineTrust, signal: AbortSignal): AsyncGenerator<PodEvent> {
+	// What is newest first: the replica may have been away while it came.
 	const queue: PodEvent[] = [
+		{ type: 'mesh-epoch', epoch: trust.epoch.envelope },
 		{ type: 'charter', charter: pod.bundle.bundle.charter, manifest: pod.bundle.bundle.manifest },
 	];
 	if (pod.leaving !== '') queue.push({ type: 'drain', reason: pod.leaving });
@@ -128,6 +138,7 @@ async function* podEvents(pod: HostedPod, signal: AbortSignal): AsyncGenerator<P
 	};
 	const abort = (): void => wake();
 	pod.listeners.add(push);
+	const listening = trust.onEpoch(({ envelope }) => push({ type: 'mesh-epoch', epoch: envelope }));
 	signal.addEventListener('abort', abort);
 	try {
 		while (!signal.aborted) {
@@ -137,6 +148,7 @@ async function* podEvents(pod: HostedPod, signal: AbortSignal): AsyncGenerator<P
 		}
 	} finally {
 		pod.listeners.delete(push);
+		listening[Symbol.dispose]();
 		signal.removeEventListener('abort', abort);
 	}
 }

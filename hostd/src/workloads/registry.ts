@@ -3,7 +3,7 @@
  * announced. Nothing here is durable: a restarted hostd rebuilds it from the runtime's labels and each pod's own folder.
  */
 import type { PodEvent } from '@beemesh/sdk/api';
-import { type OpenedBundle, openBundle, openCharter } from '@beemesh/sdk/identity';
+import { compareCharters, type OpenedBundle, openBundle, openCharter } from '@beemesh/sdk/identity';
 import { type Award, type ReplicaId, slotOfMember, type WorkloadId } from '@beemesh/sdk/wire';
 import type { PublishedPort } from '../runtime/runtime.ts';
 
@@ -62,14 +62,14 @@ export class PodRegistry {
 	}
 
 	/**
-	 * Takes a newer charter for a workload that runs here; returns its pods. An older or equal era changes nothing.
+	 * Takes a newer charter for a workload that runs here; returns its pods. An older or equal one changes nothing.
 	 * Throws `unauthorized` unless the workload's owner signed it.
 	 */
 	adoptCharter(envelope: Uint8Array, manifest: Uint8Array | undefined, wid: WorkloadId, nowMs: number): HostedPod[] {
 		const pods = this.of(wid);
 		for (const pod of pods) {
-			const { era } = openCharter(envelope, wid, pod.bundle.owner, nowMs).body;
-			if (era <= pod.bundle.charter.body.era) continue;
+			const offered = openCharter(envelope, wid, pod.bundle.owner, nowMs).body;
+			if (compareCharters(offered, pod.bundle.charter.body) <= 0) continue;
 			pod.bundle = openBundle(
 				{ ...pod.bundle.bundle, charter: envelope, ...(manifest === undefined ? {} : { manifest }) },
 				nowMs,

@@ -14,7 +14,14 @@ import {
 	requireValid,
 	sameBytes,
 } from '../identity/index.ts';
-import { type EpochLink, LIMITS, type RecordCid, type WorkloadId } from '../wire/index.ts';
+import {
+	type EpochLink,
+	LIMITS,
+	type MachineId,
+	type RecordCid,
+	type ReplicaCert,
+	type WorkloadId,
+} from '../wire/index.ts';
 
 /** What a member of a workload knows of it: enough for anybody of the same owner to check its members. */
 export interface Roster {
@@ -30,6 +37,8 @@ export interface TrustOptions {
 	readonly find: (wid: WorkloadId) => Promise<readonly Roster[]>;
 	/** Verifies a charter of our owner. */
 	readonly openCharter: (envelope: Uint8Array) => CharterOpened;
+	/** Whether the mesh has put a machine out: then what runs there is no member of anything. Default: none is. */
+	readonly isRevoked?: (machineId: MachineId) => boolean;
 	readonly nowMs?: () => number;
 }
 
@@ -51,10 +60,12 @@ export class Trust {
 	readonly #listeners = new Set<(event: TrustEvent) => void>();
 	readonly #finding = new Map<WorkloadId, { readonly found: Promise<void>; readonly atMs: number }>();
 	readonly #nowMs: () => number;
+	readonly #isRevoked: (machineId: MachineId) => boolean;
 
 	constructor(options: TrustOptions) {
 		this.#options = options;
 		this.#nowMs = options.nowMs ?? Date.now;
+		this.#isRevoked = options.isRevoked ?? (() => false);
 	}
 
 	chain(wid: WorkloadId): EpochChain | undefined {
@@ -100,10 +111,7 @@ export class Trust {
 
 	/** A member by what is known now; one on its way out counts. */
 	memberOf(cert: OpenedRecord<'replica-cert'>): boolean {
-		const { wid, exp } = cert.body;
-		if (this.#nowMs() > exp) return false;
-		const isIn = this.#chains.get(wid)?.memberByCid(cert.cid) !== undefined;
-		return isIn || this.isOutgoing(cert);
+		return this.#nowMs() <= cert.body.exp && !this.isOut(cert.body, cert.cid) && this.#chains.has(cert.body.wid);
 	}
 
 	/** Displaced by a successor a short while ago. */
@@ -112,9 +120,11 @@ export class Trust {
 	}
 
 	/** Whether a replica of a workload that is known is no member of it, nor on its way out. */
-	isOut(wid: WorkloadId, cid: RecordCid): boolean {
+	isOut({ wid, machineId }: Pick<ReplicaCert, 'wid' | 'machineId'>, cid: RecordCid): boolean {
 		const chain = this.#chains.get(wid);
-		return chain !== undefined && chain.memberByCid(cid) === undefined && !this.isOutgoing({ cid });
+		if (chain === undefined) return false;
+		const isIn = chain.memberByCid(cid) !== undefined || this.isOutgoing({ cid });
+		return !isIn || this.#isRevoked(machineId);
 	}
 
 	/**
@@ -124,6 +134,9 @@ export class Trust {
 	async require(envelope: Uint8Array, links: readonly EpochLink[] = []): Promise<OpenedRecord<'replica-cert'>> {
 		const cert = openReplicaCert(envelope);
 		this.#requireOurs(cert);
+		const { machineId } = cert.body;
+		if (this.#isRevoked(machineId))
+			throw new MeshError('unauthorized', `the replica runs on machine ${machineId}, which the mesh has revoked`);
 		if (this.memberOf(cert)) return cert;
 		const { wid } = cert.body;
 		if (links.length > 0 && this.#chains.has(wid)) {

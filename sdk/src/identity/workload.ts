@@ -3,6 +3,7 @@
  * tender key, which every replica's host can read, certifies replicas; the epochs of the zero-trust design replace this
  * file and not its callers.
  */
+import * as v from 'valibot';
 import { MeshError } from '../errors.ts';
 import {
 	type Bundle,
@@ -13,6 +14,7 @@ import {
 	type Genesis,
 	LIMITS,
 	type Manifest,
+	manifestSchema,
 	type RecordCid,
 	type ReplicaId,
 	SLOTS_MAX,
@@ -85,8 +87,31 @@ export function openBundle(bundle: Bundle, nowMs: number): OpenedBundle {
 	}
 	if (cidOf(bundle.manifest) !== charter.body.manifestCid)
 		throw new MeshError('unauthorized', 'the manifest is not the chartered one');
-	const manifest = decodeRecord(bundle.manifest, LIMITS.manifestBytesMax) as Manifest;
-	return { wid, owner: genesis.signer, charter, grant, manifest, bundle };
+	return {
+		wid,
+		owner: genesis.signer,
+		charter,
+		grant,
+		manifest: decodeManifest(bundle.manifest, charter.body),
+		bundle,
+	};
+}
+
+/** Throws `invalid_input` for what is no manifest of this workload, whoever has signed its CID. */
+function decodeManifest(bytes: Uint8Array, { kind, namespace, name }: Charter): Manifest {
+	const value = decodeRecord(bytes, LIMITS.manifestBytesMax);
+	const parsed = v.safeParse(manifestSchema, value, { abortEarly: true });
+	if (!parsed.success) {
+		const [issue] = parsed.issues;
+		throw new MeshError('invalid_input', `not a manifest: ${v.getDotPath(issue) ?? 'all of it'}: ${issue.message}`);
+	}
+	const { metadata } = parsed.output;
+	if (parsed.output.kind !== kind || metadata.namespace !== namespace || metadata.name !== name)
+		throw new MeshError(
+			'invalid_input',
+			`the manifest is of ${parsed.output.kind} ${metadata.namespace}/${metadata.name}, its charter of ${kind} ${namespace}/${name}`,
+		);
+	return value as Manifest;
 }
 
 /** Verifies a charter of a known workload and owner. */

@@ -18,6 +18,8 @@ import {
 } from '../wire/index.ts';
 import { memberHintSchema, placementMethods } from './placement-api.ts';
 
+const meshEpochEnvelopeSchema = bytesSchema(LIMITS.recordBytesMax);
+
 export const podContextSchema = v.strictObject({
 	machineId: machineIdSchema,
 	machineAddresses: addressesSchema,
@@ -31,6 +33,8 @@ export const podContextSchema = v.strictObject({
 	bundle: bundleSchema,
 	/** The genesis of the host's mesh: statements of machines are checked under it. */
 	meshGenesis: envelopeSchema,
+	/** The mesh's newest epoch: replicas on machines that it revokes are refused. */
+	meshEpoch: meshEpochEnvelopeSchema,
 	/** Where to listen, e.g. `/ip4/0.0.0.0/udp/41000/quic-v1`. */
 	listen: addressesSchema,
 	/** Addresses at which others reach that, when they differ (port mapping). */
@@ -45,6 +49,8 @@ export const podEventSchema = v.variant('type', [
 		charter: envelopeSchema,
 		manifest: v.optional(bytesSchema(LIMITS.manifestBytesMax)),
 	}),
+	/** The host has heard of a newer epoch of the mesh. */
+	v.strictObject({ type: v.literal('mesh-epoch'), epoch: meshEpochEnvelopeSchema }),
 	/** The host wants this pod gone (host drain, superseded generation): drain and exit. */
 	v.strictObject({ type: v.literal('drain'), reason: v.string() }),
 ]);

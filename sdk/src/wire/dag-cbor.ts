@@ -12,7 +12,7 @@ export function encodeRecord(value: unknown): Uint8Array {
 
 /** Values cost many times their bytes: in small records this many, in larger ones one per so many bytes of their limit. */
 const VALUES_MIN = 4_096;
-const BYTES_PER_VALUE = 32;
+const BYTES_PER_VALUE = 16;
 /** A name that objects have other uses for. */
 const PROTO = Array.from('__proto__', (letter) => letter.charCodeAt(0));
 

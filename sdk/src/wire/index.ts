@@ -6,5 +6,6 @@ export * from './ids.ts';
 export * from './kube.ts';
 export * from './limits.ts';
 export * from './machine-records.ts';
+export * from './manifest-schema.ts';
 export * from './records.ts';
 export * from './workload-records.ts';

@@ -1,6 +1,16 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import { decodeRecord, encodeRecord, LIMITS, raftMemberId, SLOTS_MAX, slotOfMember } from './index.ts';
+import * as v from 'valibot';
+import {
+	decodeRecord,
+	encodeRecord,
+	LIMITS,
+	nameSchema,
+	raftMemberId,
+	SLOTS_MAX,
+	safeInt,
+	slotOfMember,
+} from './index.ts';
 
 describe('records on the wire (strict DAG-CBOR)', () => {
 	it('come back as they went', () => {
@@ -19,6 +29,48 @@ describe('records on the wire (strict DAG-CBOR)', () => {
 		const deep = (n: number): unknown => (n === 0 ? 0 : [deep(n - 1)]);
 		expect(() => decodeRecord(encodeRecord(deep(LIMITS.depthMax + 1)))).to.throw(/deeper/);
 		expect(decodeRecord(encodeRecord(deep(LIMITS.depthMax - 1)))).to.be.an('array');
+	});
+});
+
+describe('numbers on the wire', () => {
+	it('have no number beyond 2⁵³−1, and none that jumps there from 2⁶⁴−1', () => {
+		const max = encodeRecord(Number.MAX_SAFE_INTEGER);
+		expect(v.is(safeInt, decodeRecord(max))).to.equal(true);
+		for (const hex of ['1b0020000000000000', '1bffffffffffffffff', '3bffffffffffffffff', 'fb43f0000000000000']) {
+			const decoded = ((): unknown => {
+				try {
+					return decodeRecord(new Uint8Array(Buffer.from(hex, 'hex')));
+				} catch {
+					return undefined;
+				}
+			})();
+			expect(v.is(safeInt, decoded), hex).to.equal(false);
+		}
+	});
+});
+
+describe('names on the wire', () => {
+	it('are lower case letters, digits and dashes: no case, no dots, no letters that look alike', () => {
+		for (const name of ['a', 'a-b', 'axb', '0']) expect(v.is(nameSchema, name), name).to.equal(true);
+		const others = [
+			'a.b',
+			'A',
+			'aXb',
+			'a_b',
+			'a/b',
+			'..',
+			'',
+			'-a',
+			'a-',
+			' a',
+			'a ',
+			'a\n',
+			'a\0',
+			'\u0430',
+			'\u{ff41}',
+		];
+		for (const name of [...others, 'i\u0307', '\u2170', 'a\u200db', 'a'.repeat(64)])
+			expect(v.is(nameSchema, name), JSON.stringify(name)).to.equal(false);
 	});
 });
 

@@ -1,6 +1,6 @@
-/** The newest charter and manifest this replica knows, verified. The newest era wins, whoever brings it. */
+/** The newest charter and manifest this replica knows, verified. The newest (era, seq) wins, whoever brings it. */
 import { isMeshError, MeshError } from '../errors.ts';
-import { cidOf, type OpenedBundle, openBundle, openCharter } from '../identity/index.ts';
+import { cidOf, compareCharters, type OpenedBundle, openBundle, openCharter } from '../identity/index.ts';
 import type { Bundle, RecordCid } from '../wire/index.ts';
 
 export class CharterKeeper {
@@ -29,7 +29,7 @@ export class CharterKeeper {
 	take(envelope: Uint8Array, manifest: Uint8Array | undefined): boolean {
 		const { wid, owner, charter, bundle } = this.#opened;
 		const offered = openCharter(envelope, wid, owner, Date.now());
-		if (offered.body.era <= charter.body.era) return false;
+		if (compareCharters(offered.body, charter.body) <= 0) return false;
 		const isSameManifest = offered.body.manifestCid === charter.body.manifestCid;
 		const bytes = isSameManifest ? bundle.manifest : manifest;
 		if (bytes === undefined || cidOf(bytes) !== offered.body.manifestCid) {

@@ -46,24 +46,24 @@ export class EpochFollower {
 	#onChange({ wid, offered }: TrustEvent): void {
 		const { cert, trust, onOut, onChange } = this.#options;
 		if (offered.type !== 'extended' && offered.type !== 'forked') return;
-		this.#end();
+		this.recheck();
 		if (wid !== cert.body.wid) return;
 		clearTimeout(this.#recheck);
-		this.#recheck = setTimeout(() => this.#end(), AGAIN_MS);
+		this.#recheck = setTimeout(() => this.recheck(), AGAIN_MS);
 		void this.#followKey();
 		const own = trust.chain(wid)?.member(cert.body.replicaId);
 		if (own === undefined && !trust.isOutgoing(cert)) onOut();
 		else onChange();
 	}
 
-	/** Ends what those who are out still hold. */
-	#end(): void {
+	/** Ends the sessions of those who are out. */
+	recheck(): void {
 		const { directory, network, trust, log } = this.#options;
 		if (this.#closed) return;
 		network.recheck();
 		for (const session of directory.node.sessions()) {
 			const { cert, advertisement } = session.principal;
-			if (trust.isOut(cert.wid, advertisement.certCid)) {
+			if (trust.isOut(cert, advertisement.certCid)) {
 				log.info('session ended: its replica is no member any more', { replicaId: cert.replicaId });
 				void session.close('no member of the workload any more');
 			}

@@ -96,14 +96,12 @@ export class Groups {
 	async commit(change: MembershipChange, epochLink: EpochLink): Promise<void> {
 		const members = await this.openMembers();
 		const link = encodeRecord(epochLink);
-		const { type } = change;
-		if (type === 'renew') await members.propose({ type: 'epoch', link });
-		else if (type === 'remove') await members.propose({ type: 'retire', slot: change.slot, gen: change.gen, link });
-		else {
-			const { slot, gen, replicaId, machineId } = change.cert;
-			const { ok, gen: held } = await members.propose({ type: 'admit', slot, gen, replicaId, machineId, link });
-			if (!ok) throw new MeshError('conflict', `slot ${slot} is held by generation ${held} already`);
-		}
+		const { ok, gen: held } = await members.propose({ ...commandOf(change), link });
+		if (ok) return;
+		throw new MeshError(
+			'conflict',
+			held > 0 ? `generation ${held} holds the slot already` : 'another epoch after the same one was agreed on before',
+		);
 	}
 
 	async open<S, C extends StandardSchemaV1, R>(
@@ -339,6 +337,13 @@ export class Groups {
 	tend(): void {
 		if (this.#membersGroup !== undefined) void this.#tend(this.#membersGroup);
 	}
+}
+
+function commandOf(change: MembershipChange): Exclude<MembersCommand, { type: 'found' }> {
+	if (change.type === 'renew') return { type: 'epoch' };
+	if (change.type === 'remove') return { type: 'retire', slot: change.slot, gen: change.gen };
+	const { slot, gen, replicaId, machineId } = change.cert;
+	return { type: 'admit', slot, gen, replicaId, machineId };
 }
 
 function votes({ voters, votersOutgoing }: ConfState, id: number): boolean {

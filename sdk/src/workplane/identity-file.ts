@@ -28,6 +28,11 @@ const keptSchema = v.strictObject({
 export type KeptIdentity = v.InferOutput<typeof keptSchema>;
 export type AdmissionRequest = NonNullable<KeptIdentity['request']>;
 
+/** What the file holds. Throws for anything else. */
+export function decodeKept(bytes: Uint8Array): KeptIdentity {
+	return v.parse(keptSchema, decodeRecord(bytes, 2 * LIMITS.admissionBytesMax));
+}
+
 /** Where it is kept. */
 export interface IdentityStore {
 	read(): Promise<KeptIdentity | undefined>;
@@ -83,7 +88,7 @@ export function fileIdentity(folder: string): IdentityStore {
 		/** Undefined when there is none, or it is damaged: then this is a new replica. */
 		async read() {
 			try {
-				return v.parse(keptSchema, decodeRecord(new Uint8Array(await readFile(path)), 2 * LIMITS.admissionBytesMax));
+				return decodeKept(new Uint8Array(await readFile(path)));
 			} catch {
 				return undefined;
 			}

@@ -13,7 +13,9 @@ import {
 import { isMeshError, MeshError } from '../errors.ts';
 import {
 	certifyOwn,
+	MachineTrust,
 	openCsr,
+	openMesh,
 	openOwnedCharter,
 	openReplicaCert,
 	openSealedAdmission,
@@ -69,10 +71,12 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 	const identity = await openIdentity(identityStore, award.awardId);
 	const { keys } = identity;
 	const replicaId = keys.peer.peerId as ReplicaId;
+	const machines = new MachineTrust(openMesh(context.meshGenesis), context.meshEpoch);
 	let secrets: Secrets | undefined;
 	const trust = new Trust({
 		owner,
 		openCharter: (envelope) => openOwnedCharter(envelope, owner, Date.now()),
+		isRevoked: (machineId) => machines.isRevoked(machineId),
 		find: (sought) => (secrets === undefined ? Promise.resolve([]) : findRosters(host, sought, secrets.current.psk)),
 	});
 	const read = createAdvertisementReader(trust);
@@ -144,7 +148,7 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 		const metrics = options.metrics ?? silentMetrics;
 		workplane = new LiveWorkplane({
 			...{ host, context, charter, network, directory, node, options, log, metrics },
-			...{ trust, secrets, keys, cert },
+			...{ trust, machines, secrets, keys, cert },
 		});
 		const supervisor = superviseReplica(workplane, components, admitted.foundingSlots);
 		// Those we meet may know of a newer holder of our slot: then its groups are not ours to open.

@@ -3,8 +3,20 @@
  * majority of this, so that a minority admits nobody, and every Raft group of the workload takes its members from here.
  */
 import * as v from 'valibot';
+import { isMeshError } from '../errors.ts';
+import { peekRecord } from '../identity/index.ts';
 import type { Machine } from '../raft/group.types.ts';
-import { bytesSchema, genSchema, LIMITS, machineIdSchema, replicaIdSchema, slotSchema } from '../wire/index.ts';
+import {
+	bytesSchema,
+	decodeRecord,
+	type EpochRecord,
+	epochLinkSchema,
+	genSchema,
+	LIMITS,
+	machineIdSchema,
+	replicaIdSchema,
+	slotSchema,
+} from '../wire/index.ts';
 
 /** DAG-CBOR of an epoch and the certificates that are new in it. */
 const linkSchema = v.optional(bytesSchema(LIMITS.epochBytesMax));
@@ -25,7 +37,7 @@ export const membersCommandSchema = v.variant('type', [
 	/** The workload was scaled down: the slot has no holder any more. */
 	v.strictObject({ type: v.literal('retire'), slot: slotSchema, gen: genSchema, link: linkSchema }),
 	/** An epoch that changes no holder, such as a renewed certificate. */
-	v.strictObject({ type: v.literal('epoch'), link: bytesSchema(LIMITS.epochBytesMax) }),
+	v.strictObject({ type: v.literal('epoch'), link: linkSchema }),
 ]);
 export type MembersCommand = v.InferOutput<typeof membersCommandSchema>;
 
@@ -42,6 +54,26 @@ export interface MembersState {
 	readonly link?: Uint8Array | undefined;
 }
 
+/** Of two epochs that follow the same one the first that is agreed on holds, whoever signed the other. */
+function isLater(link: Uint8Array | undefined, last: Uint8Array | undefined): boolean {
+	if (link === undefined) return true;
+	const [next, before] = [epochOf(link), epochOf(last)];
+	if (next === undefined || before === undefined) return next !== undefined;
+	return next.era > before.era || (next.era === before.era && next.e > before.e);
+}
+
+/** Undefined for what is no epoch: whatever is in the log, everybody must come to the same state. */
+function epochOf(link: Uint8Array | undefined): EpochRecord | undefined {
+	if (link === undefined) return undefined;
+	try {
+		const parsed = v.safeParse(epochLinkSchema, decodeRecord(link, LIMITS.epochBytesMax));
+		return parsed.success ? peekRecord('epoch', parsed.output.epoch).body : undefined;
+	} catch (error) {
+		if (!isMeshError(error)) throw error;
+		return undefined;
+	}
+}
+
 export interface MembersResult {
 	readonly ok: boolean;
 	/** The generation that holds the slot now; 0 for none. */
@@ -56,6 +88,7 @@ export const membersMachine: MembersMachine = {
 	apply(state, command) {
 		const { slots } = state;
 		const link = command.type === 'found' ? undefined : command.link;
+		if (!isLater(link, state.link)) return { ok: false, gen: 0 };
 		if (command.type === 'epoch') {
 			Object.assign(state, { link });
 			return { ok: true, gen: 0 };

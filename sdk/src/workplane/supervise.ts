@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PeerPrincipal, WorkloadView } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
-import { type EpochChain, openMachineCredential, openMesh } from '../identity/index.ts';
+import type { EpochChain } from '../identity/index.ts';
 import { type LiveReplica, ReplicaDriver } from '../replicas/driver.ts';
 import type { MemberHint } from '../replicas/placement-api.ts';
 import type { Session } from '../streams/rpc/session.types.ts';
@@ -38,7 +38,8 @@ export function superviseReplica(
 	{ exit, stores = memoryStores() }: JoinComponents,
 	foundingSlots: number,
 ): Supervisor {
-	const { host, directory, charter, context, network, trust, secrets, keys, cert, log, metrics } = workplane.parts;
+	const { host, directory, charter, context, network, trust, machines, secrets, keys, cert, log, metrics } =
+		workplane.parts;
 	const own = directory.own;
 	const self = directory.record.replicaId;
 	const abort = new AbortController();
@@ -60,7 +61,6 @@ export function superviseReplica(
 		void workplane.drain({ reason: error.message }).then(() => exit?.(EXIT_LOST_STATE));
 	};
 
-	const mesh = openMesh(context.meshGenesis);
 	const isStateful = charter.opened.charter.body.kind === 'StatefulSet';
 	const groups = isStateful
 		? new Groups({
@@ -77,7 +77,7 @@ export function superviseReplica(
 		directory.mayStillVote = (at) => groups.mayStillVote(at);
 	}
 
-	const machine = (credential: Uint8Array) => openMachineCredential(credential, mesh, Date.now());
+	const machine = (credential: Uint8Array) => machines.learn(credential, Date.now());
 	const office = new MembershipOffice({
 		...{ keys, trust, directory, secrets, machine, log },
 		wid: own.wid,
@@ -172,6 +172,16 @@ export function superviseReplica(
 		groups?.tend();
 	};
 
+	/** What runs on a machine that the mesh has put out is refused at once, and replaced like any other loss. */
+	const takeMeshEpoch = (envelope: Uint8Array): void => {
+		try {
+			if (machines.offerEpoch(envelope)) follower.recheck();
+		} catch (error) {
+			if (!isMeshError(error)) throw error;
+			workplane.warn(error);
+		}
+	};
+
 	directory.onCharter = takeCharter;
 	directory.onDrain = leave;
 	const listening = directory.listen({
@@ -205,6 +215,7 @@ export function superviseReplica(
 			try {
 				for await (const event of host.calls.events({}, { signal: abort.signal })) {
 					if (event.type === 'charter') takeCharter(event.charter, event.manifest);
+					else if (event.type === 'mesh-epoch') takeMeshEpoch(event.epoch);
 					else retreat(event.reason);
 				}
 			} catch (error) {

@@ -3,7 +3,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Directory, MemberEvent, NetworkEnd, PeerPrincipal, Trust, WorkloadView } from '../discovery/index.ts';
 import { MeshError } from '../errors.ts';
-import type { NodeKeys, OpenedRecord } from '../identity/index.ts';
+import type { MachineTrust, NodeKeys, OpenedRecord } from '../identity/index.ts';
 import type { Group, Machine } from '../raft/group.types.ts';
 import { type Kv, openKv } from '../raft/kv.ts';
 import { kvMachine } from '../raft/kv-machine.ts';
@@ -96,6 +96,8 @@ export interface Parts {
 	readonly network: NetworkEnd;
 	readonly directory: Directory;
 	readonly trust: Trust;
+	/** Machines of our host's mesh. */
+	readonly machines: MachineTrust;
 	readonly secrets: Secrets;
 	readonly keys: NodeKeys;
 	/** Our own. */

@@ -107,6 +107,15 @@ describe('host paths', () => {
 		});
 	}
 
+	it('takes no letter of an allowed path for a pattern, nor another that looks like it', async () => {
+		for (const name of ['v1.2', 'v1x2', 'v1\u20242', 'v1.2.old']) mkdirSync(at(name), { recursive: true });
+		expect(await admit({ path: at('v1.2') }, [readable('v1.2')])).to.equal(at('v1.2'));
+		for (const name of ['v1x2', 'v1\u20242', 'v1.2.old'])
+			expect(await refusal(admit({ path: at(name) }, [readable('v1.2')])), name).to.match(
+				/refused by this host's policy/,
+			);
+	});
+
 	it('gives a device to who calls it one', async () => {
 		expect(await admit({ path: '/dev/null', type: 'CharDevice' }, [], ['/dev/null'])).to.equal('/dev/null');
 		const wrong = await refusal(admit({ path: '/dev/null', type: 'BlockDevice' }, [], ['/dev/null']));

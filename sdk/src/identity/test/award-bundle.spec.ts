@@ -28,7 +28,7 @@ const machine = openMachineCredential(credential, mesh, Date.now());
 const replies = createKemKey();
 const bundle: Bundle = {
 	...{ genesis: new Uint8Array(1), charter: new Uint8Array(2), grant: new Uint8Array(3) },
-	...{ tenderSecret: new Uint8Array(64), psk: new Uint8Array(32), manifest: new TextEncoder().encode('canary') },
+	manifest: new TextEncoder().encode('canary'),
 };
 
 describe('a bundle sealed for the winner of an award', () => {

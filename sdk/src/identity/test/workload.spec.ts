@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import * as v from 'valibot';
-import { type Csr, type MachineId, peerIdSchema } from '../../wire/index.ts';
-import { createKeyPair } from '../keys.ts';
+import { type Csr, encodeRecord, type MachineId, peerIdSchema } from '../../wire/index.ts';
+import { cidOf, createKeyPair } from '../keys.ts';
 import { createNodeKeys, openMachineCredential } from '../machine.ts';
 import { signRecord } from '../records.ts';
 import { createUlid } from '../ulid.ts';
@@ -36,6 +36,31 @@ describe('a workload’s chain of trust', () => {
 		refused('unauthorized', () => openBundle({ ...mine.bundle, charter: other.bundle.charter }, NOW_MS));
 		refused('unauthorized', () => openBundle({ ...mine.bundle, grant: other.bundle.grant }, NOW_MS));
 		refused('unauthorized', () => openBundle({ ...mine.bundle, manifest: new Uint8Array([0xa0]) }, NOW_MS));
+	});
+
+	it('holds no manifest that has another form or name than its charter says, though its owner has signed it', () => {
+		const { bundle, charter, owner } = createWorkload();
+		const chartered = (manifest: unknown) => {
+			const bytes = encodeRecord(manifest);
+			const signed = signRecord('charter', { ...charter, manifestCid: cidOf(bytes) }, owner);
+			return { ...bundle, manifest: bytes, charter: signed };
+		};
+		expect(openBundle(chartered(MANIFEST), NOW_MS).manifest).to.deep.equal(MANIFEST);
+		const { metadata, spec } = MANIFEST;
+		const odd: readonly unknown[] = [
+			null,
+			[],
+			'manifest',
+			{ ...MANIFEST, metadata: undefined },
+			{ ...MANIFEST, kind: 'StatefulSet' },
+			{ ...MANIFEST, metadata: { ...metadata, name: '../web' } },
+			{ ...MANIFEST, metadata: { ...metadata, namespace: 'other' } },
+			{ ...MANIFEST, spec: { ...spec, template: { spec: {} } } },
+			{ ...MANIFEST, spec: { ...spec, template: { spec: { containers: [null] } } } },
+			{ ...MANIFEST, spec: { ...spec, volumeClaimTemplates: [{ metadata: { name: 'data' } }] } },
+		];
+		for (const manifest of odd)
+			refused('invalid_input', () => openBundle(chartered(JSON.parse(JSON.stringify(manifest))), NOW_MS));
 	});
 
 	it('ends when the charter ends, and does not rename', () => {

@@ -5,13 +5,17 @@
 import { MeshError } from '../../errors.ts';
 import {
 	createKeyPair,
+	createKeyring,
 	createMesh,
 	createPeerKey,
 	createUlid,
+	keyringIdOf,
+	MACHINE_CERT_TTL_MS,
 	openCsr,
 	openReplicaCert,
 	sealForGroup,
 	sha256,
+	signRecord,
 } from '../../identity/index.ts';
 import type { PodContext, PodEvent } from '../../replicas/pod-api.ts';
 import type { Bundle, MachineId, RecordCid, ReplicaId, WorkloadId } from '../../wire/index.ts';
@@ -40,7 +44,7 @@ export async function createLocalHost(options: LocalHostOptions): Promise<LocalH
 	const { wid, manifestCid } = owner;
 	const machineId = createPeerKey().peerId as MachineId;
 	// No machine of it ever states anything: in dev mode nobody places replicas.
-	const meshGenesis = createMesh('dev', createKeyPair(), Date.now()).envelope;
+	const { genesis: meshGenesis, epoch: meshEpoch } = loneMesh(Date.now());
 	const claim = await registry.claim(workload, data);
 	// The same for a process that comes back to its slot.
 	const awardId = createUlid(0, sha256(new TextEncoder().encode(`${wid}/${claim.slot}/${claim.gen}`)).subarray(0, 10));
@@ -55,7 +59,7 @@ export async function createLocalHost(options: LocalHostOptions): Promise<LocalH
 	const calls: HostCalls = {
 		async context() {
 			const bundle = owner.bundle(await registry.roster(wid));
-			return contextOf({ claim, machineId, meshGenesis, awardId, bundle, wid, manifestCid, listen });
+			return contextOf({ claim, machineId, meshGenesis, meshEpoch, awardId, bundle, wid, manifestCid, listen });
 		},
 		async join({ csr, cert }) {
 			const { slot, gen, kemKey, replicaId: id } = openReplicaCert(cert).body;
@@ -118,6 +122,15 @@ export async function createLocalHost(options: LocalHostOptions): Promise<LocalH
 	};
 }
 
+/** A mesh whose root nobody keeps. */
+function loneMesh(nowMs: number): { readonly genesis: Uint8Array; readonly epoch: Uint8Array } {
+	const root = createKeyPair();
+	const mesh = createMesh('dev', root, nowMs);
+	const keyringId = keyringIdOf(createKeyring());
+	const epoch = { mesh: mesh.cid, seq: 1, revoked: [], keyringId, nbf: nowMs, exp: nowMs + MACHINE_CERT_TTL_MS };
+	return { genesis: mesh.envelope, epoch: signRecord('mesh-epoch', epoch, root) };
+}
+
 async function notInDevMode(): Promise<never> {
 	throw new MeshError('unavailable', 'nobody places replicas in dev mode');
 }
@@ -126,6 +139,7 @@ interface ContextParts {
 	readonly claim: Claim;
 	readonly machineId: MachineId;
 	readonly meshGenesis: Uint8Array;
+	readonly meshEpoch: Uint8Array;
 	readonly awardId: string;
 	readonly bundle: Bundle;
 	readonly wid: WorkloadId;
@@ -137,6 +151,7 @@ function contextOf({
 	claim,
 	machineId,
 	meshGenesis,
+	meshEpoch,
 	awardId,
 	bundle,
 	wid,
@@ -153,6 +168,7 @@ function contextOf({
 		},
 		bundle,
 		meshGenesis,
+		meshEpoch,
 		listen: [...listen],
 		announce: [],
 	};
