@@ -3,10 +3,10 @@
  * and both examples, each one file with the native QUIC addon beside it.
  */
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, globSync, mkdirSync, rmSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundle } from './bundle.ts';
 
 const root = join(import.meta.dirname, '..');
 const { values } = parseArgs({ options: { 'bundles-only': { type: 'boolean', default: false } } });
@@ -24,43 +24,7 @@ const bundles = [
 	{ entry: 'examples/kv-store/src/main.ts', outdir: 'examples/kv-store/dist' },
 	{ entry: 'examples/web-frontend/src/main.ts', outdir: 'examples/web-frontend/dist' },
 ];
-for (const { entry, outdir } of bundles) {
-	const out = join(root, outdir);
-	rmSync(out, { recursive: true, force: true });
-	mkdirSync(out, { recursive: true });
-	await build({
-		entryPoints: { main: join(root, entry) },
-		outdir: out,
-		outExtension: { '.js': '.mjs' },
-		chunkNames: 'chunk-[hash]',
-		bundle: true,
-		splitting: true,
-		format: 'esm',
-		platform: 'node',
-		target: 'node24',
-		conditions: ['source', 'node'],
-		minifySyntax: true,
-		legalComments: 'none',
-		logLevel: 'warning',
-		// cpu-features is an optional native add-on of ssh2 (remote Docker over ssh), which nothing here uses.
-		external: ['cpu-features', '*.node'],
-		// What CommonJS dependencies take for granted.
-		define: { __dirname: 'import.meta.dirname' },
-		banner: {
-			js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
-		},
-	});
-	copyAddon(out);
-}
-
-/** The QUIC addon's loader looks for `libp2p-quic.<platform>.node` beside the file it runs from. */
-function copyAddon(out: string): void {
-	const scope = join(root, 'node_modules/@chainsafe');
-	for (const file of globSync('libp2p-quic-*/libp2p-quic.*.node', { cwd: scope })) {
-		copyFileSync(join(scope, file), join(out, basename(file)));
-	}
-	if (!existsSync(dirname(out))) throw new Error(`nothing was built in ${out}`);
-}
+for (const { entry, outdir } of bundles) await bundle(join(root, entry), join(root, outdir));
 
 function run(command: string, args: readonly string[]): void {
 	const { status } = spawnSync(join(root, 'node_modules/.bin', command), args, { stdio: 'inherit', cwd: root });
