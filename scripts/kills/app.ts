@@ -27,16 +27,16 @@ const log = createLogger({
 });
 const workplane = await joinWorkplane({ log });
 const { slot, gen, workload, peer } = workplane.self;
-log.info('replica runs', { workload, slot, gen, replicaId: peer });
+log.info('campaign: runs', { workload, slot, gen, replicaId: peer });
 workplane.on('member', ({ type, replica }) => {
 	if (type === 'removed' && replica.workload === workload)
-		log.info('replica lost', { lost: replica.peer, slot: replica.slot, gen: replica.gen });
+		log.info('campaign: lost', { lost: replica.peer, slot: replica.slot, gen: replica.gen });
 });
 if (kind === 'statefulset') await workplane.kv('state', v.string());
 
 let wasReady = false;
 setInterval(() => {
 	const { ready } = workplane.self;
-	if (ready !== wasReady) log.info(ready ? 'replica ready' : 'replica not ready', { slot, gen });
+	if (ready !== wasReady) log.info(ready ? 'campaign: ready' : 'campaign: not ready', { slot, gen });
 	wasReady = ready;
 }, READY_EVERY_MS);

@@ -15,7 +15,6 @@ import { type Observed, Observer } from './observer.ts';
 
 const WORKLOADS: readonly Workload[] = [
 	{ name: 'web', kind: 'Deployment', replicas: 4 },
-	{ name: 'api', kind: 'Deployment', replicas: 3 },
 	{ name: 'jobs', kind: 'Deployment', replicas: 3 },
 	{ name: 'store', kind: 'StatefulSet', replicas: 3 },
 	{ name: 'ledger', kind: 'StatefulSet', replicas: 5 },
@@ -245,11 +244,12 @@ class Campaign {
 	async #finalLook(): Promise<Observed[]> {
 		const all: Observed[] = [];
 		for (const workload of WORKLOADS) {
-			const holders = this.#holders(workload);
-			const expected = holders.map(({ slot, gen, replicaId }) => `${slot}g${gen} ${replicaId}`).sort();
 			for (const deadlineMs = Date.now() + AGREED_MS; ; await delay(200)) {
 				await this.#look(workload);
 				const report = this.#observers.get(workload.name)?.report();
+				// A replica that came back in place may be replaced even so, a moment later.
+				const holders = this.#holders(workload);
+				const expected = holders.map(({ slot, gen, replicaId }) => `${slot}g${gen} ${replicaId}`).sort();
 				const members = report?.members.map(({ slot, gen, replicaId }) => `${slot}g${gen} ${replicaId}`).sort();
 				const isSame = report?.isAgreed === true && members?.join() === expected.join();
 				if (report !== undefined && (isSame || Date.now() > deadlineMs)) {

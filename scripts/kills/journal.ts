@@ -75,17 +75,17 @@ export class Journal {
 		const fields = JSON.parse(text) as Record<string, unknown>;
 		const { time, message, pid, group, socket } = fields as Record<string, string> & { pid: number; group: number };
 		const line = { atMs: Date.parse(time ?? ''), message: message ?? '', pid, group, socket: socket ?? '', fields };
-		if (message === 'replica runs') {
+		if (message === 'campaign: runs') {
 			const { workload, slot, gen, replicaId } = fields as unknown as Running;
 			const run = { pid, group, socket: line.socket, workload, slot, gen, replicaId };
 			this.#runs.set(pid, { ...run, ready: false, readyAtMs: undefined, isHit: false });
 		}
 		const run = this.#runs.get(pid);
-		if (run !== undefined && message === 'replica ready') {
+		if (run !== undefined && message === 'campaign: ready') {
 			run.ready = true;
 			run.readyAtMs ??= line.atMs;
 		}
-		if (run !== undefined && message === 'replica not ready') run.ready = false;
+		if (run !== undefined && message === 'campaign: not ready') run.ready = false;
 		for (const listener of this.#listeners) listener(line, run);
 	}
 }

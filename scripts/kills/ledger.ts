@@ -36,17 +36,17 @@ export class Ledger {
 		journal.onLine(({ atMs, message, fields }, run) => {
 			if (run === undefined) return;
 			const { slot, gen, replicaId } = fields as { slot: number; gen: number; replicaId: string };
-			if (message === 'replica lost') {
+			if (message === 'campaign: lost') {
 				const lost = this.#since(run.workload, atMs).filter((kill) => kill.replicaId === fields['lost']);
 				for (const kill of lost) kill.lostAtMs ??= atMs;
 			}
-			if (message === 'replica admitted' || message === 'replica runs') {
+			if (message === 'replica admitted' || message === 'campaign: runs') {
 				const at = `${run.workload} slot ${slot} generation ${gen}`;
 				this.#holders.set(at, (this.#holders.get(at) ?? new Set()).add(replicaId));
 				for (const kill of this.#since(run.workload, atMs))
 					if (kill.slot === slot && kill.gen < gen) kill.admittedAtMs ??= atMs;
 			}
-			if (message === 'replica ready') {
+			if (message === 'campaign: ready') {
 				const ofSlot = this.#since(run.workload, atMs).filter((kill) => kill.slot === slot);
 				for (const kill of ofSlot) {
 					if (kill.gen < gen) kill.readyAtMs ??= atMs;

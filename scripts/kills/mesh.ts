@@ -62,16 +62,15 @@ export async function startMesh(
 		});
 		await beectl.read('owner', 'create', '--no-passphrase');
 		for (const workload of workloads) writeFileSync(join(folder, `${workload.name}.json`), manifestOf(workload));
-		await Promise.all(
-			workloads.map(({ name }) =>
-				beectl.read('apply', '--wait', '--timeout', '90s', '-f', join(folder, `${name}.json`)),
-			),
-		);
+		for (const { name } of workloads)
+			await beectl.read('apply', '--timeout', '90s', '-f', join(folder, `${name}.json`));
 		const { signer, psk } = await readOwnerKey(key, { forExisting: async () => '', forNew: async () => '' });
 		const observer = { owner: signer.publicKey, psk };
 		rmSync(owner, { recursive: true });
 		rmSync(mesh.file);
-		say(`${workloads.map(({ name, replicas }) => `${name} (${replicas})`).join(', ')} run; the owner's key is gone`);
+		say(
+			`${workloads.map(({ name, replicas }) => `${name} (${replicas})`).join(', ')} are applied; the owner's key is gone`,
+		);
 		return {
 			...{ hosts, observer, stop },
 			async restart(host) {
