@@ -66,7 +66,7 @@ export async function campaign(options: CampaignOptions): Promise<CampaignReport
 		ok = report.ok;
 		return report;
 	} finally {
-		await mesh?.stop();
+		mesh?.stop();
 		journal.close();
 		for (const { pid } of findProcesses(({ commandLine }) => commandLine.includes(folder))) end(pid, 'SIGKILL');
 		if (ok) rmSync(folder, { recursive: true, force: true });

@@ -194,6 +194,9 @@ export function superviseReplica(
 		},
 	});
 
+	// Our slot may have been another's before we listened.
+	directory.learnMembers();
+
 	const seeker = new Seeker({
 		...{ directory, host, log },
 		dht: network.dht,
