@@ -188,7 +188,8 @@ async function requireStillIn(
 	const { wid, slot, gen, replicaId } = cert.body;
 	await trust.refresh(wid).catch(() => undefined);
 	const mayVote = kind === 'StatefulSet' && trust.isOutgoing(cert);
-	if (mayVote || trust.chain(wid)?.member(replicaId) !== undefined) return;
+	const chain = trust.chain(wid);
+	if (chain === undefined || mayVote || chain.member(replicaId) !== undefined) return;
 	const reason = `slot ${slot} generation ${gen} is no member any more`;
 	await host.calls.leave({ reason }).catch(() => undefined);
 	throw new MeshError('conflict', `${reason}: its slot was given to another while this replica was away`);
