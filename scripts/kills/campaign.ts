@@ -130,7 +130,7 @@ class Campaign {
 			this.#journal.read();
 			const ready = this.#holders(workload).filter((run) => run.ready);
 			const others = this.#journal.running().filter((run) => run.workload === name).length - ready.length;
-			if (ready.length === replicas && this.#ledger.open(name).length === 0 && (!alone || others === 0)) return true;
+			if (ready.length === replicas && (!alone || others === 0)) return true;
 			if (Date.now() < deadlineMs) continue;
 			const slots = ready.map(({ slot, gen }) => `${slot}g${gen}`).join(' ');
 			this.#violate(`${name} has not healed: ready are ${slots || 'none'} of ${replicas}, and ${others} others run`);
@@ -176,8 +176,12 @@ class Campaign {
 			return;
 		}
 		this.#hit(kind, first, 'SIGKILL');
-		if (kind === 'again') await delay(random.between(100, 2000));
-		if (kind === 'pair' || kind === 'again') this.#hit(kind, second, 'SIGKILL');
+		if (kind === 'pair') this.#hit(kind, second, 'SIGKILL');
+		if (kind !== 'again') return;
+		await delay(random.between(100, 2000));
+		// Some slots may have changed hands meanwhile; one replica is always left.
+		const [next, another] = shuffled(this.#holders(workload), random);
+		if (next !== undefined && another !== undefined) this.#hit(kind, next, 'SIGKILL');
 	}
 
 	#hit(kind: KillKind, run: Running, name: NodeJS.Signals): void {

@@ -61,13 +61,6 @@ export class Ledger {
 		this.kills.push({ kind, workload, slot, gen, replicaId, atMs: Date.now(), ...open });
 	}
 
-	/** Killed, and neither replaced nor back. */
-	open(workload: string): Kill[] {
-		return this.kills.filter(
-			(kill) => kill.workload === workload && kill.readyAtMs === undefined && kill.backAtMs === undefined,
-		);
-	}
-
 	/** What two replicas have held. */
 	duplicates(): string[] {
 		return [...this.#holders].filter(([, holders]) => holders.size > 1).map(([at]) => at);
