@@ -224,7 +224,9 @@ export class Directory {
 			services.onNotify(ADVERTISEMENTS, (payload) => this.#onAdvertisements(payload)),
 			services.onNotify(EPOCHS, (payload) => void this.#onEpochs(payload)),
 			this.#options.trust.onChange(({ wid, offered }) => {
-				if (wid === this.#cert.wid) this.#tellEpoch(offered);
+				if (wid !== this.#cert.wid) return;
+				this.#tellEpoch(offered);
+				this.learnMembers();
 			}),
 			node.onSession((session) => this.#onSession(session)),
 		);
@@ -273,6 +275,15 @@ export class Directory {
 			this.own.refused(error);
 			throw error;
 		}
+	}
+
+	/**
+	 * Takes generations from the newest epoch. A displaced replica may hear of its successor in no other way: it votes no
+	 * more, and those that it has sessions with have not met the newcomer yet.
+	 */
+	learnMembers(): void {
+		const { members = [] } = this.#options.trust.chain(this.#cert.wid)?.head.body ?? {};
+		this.own.learnGenerations(members.map(({ slot, gen }) => [slot, gen] as const));
 	}
 
 	/** Takes an advertisement from anywhere, such as the DHT. Throws when it proves nothing, or is another owner's. */

@@ -14,6 +14,7 @@ import { isMeshError, MeshError } from '../errors.ts';
 import {
 	certifyOwn,
 	MachineTrust,
+	type OpenedRecord,
 	openCsr,
 	openMesh,
 	openOwnedCharter,
@@ -25,7 +26,7 @@ import type { Admission, MemberHint } from '../replicas/placement-api.ts';
 import { durationMs } from '../streams/rpc/duration.ts';
 import { createRpcNode } from '../streams/rpc/node.ts';
 import { silentLogger, silentMetrics } from '../telemetry/index.ts';
-import { LIMITS, type ReplicaId, type WorkloadId } from '../wire/index.ts';
+import { type Charter, LIMITS, type ReplicaId, type WorkloadId } from '../wire/index.ts';
 import { CharterKeeper } from './charter.ts';
 import type { PodHost } from './host.ts';
 import { type AdmissionRequest, type IdentityStore, memoryIdentity, openIdentity } from './identity-file.ts';
@@ -123,6 +124,7 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 			// The owner has changed its mind since this pod was awarded: others have the newer charter.
 			await trust.refresh(wid);
 		}
+		if (identity.admission !== undefined) await requireStillIn(trust, host, cert, chartered.body.kind);
 		await trust.require(cert.envelope);
 		session.admitted(cert);
 		await identity.admitted(admitted.sealed);
@@ -174,6 +176,27 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 		}
 		throw error;
 	}
+}
+
+/**
+ * What a replica was told when it was admitted may be long over when it is started again in place. One that acted on it
+ * would lead a history of its own, and alone: with `k` = 1 its own signature is enough. Where its slot is another's it
+ * leaves for good; a stateful one may still be needed to vote its successor in.
+ */
+async function requireStillIn(
+	trust: Trust,
+	host: PodHost,
+	cert: OpenedRecord<'replica-cert'>,
+	kind: Charter['kind'],
+): Promise<void> {
+	const { wid, slot, gen, replicaId } = cert.body;
+	await trust.refresh(wid).catch(() => undefined);
+	const mayVote = kind === 'StatefulSet' && trust.isOutgoing(cert);
+	const chain = trust.chain(wid);
+	if (chain === undefined || mayVote || chain.member(replicaId) !== undefined) return;
+	const reason = `slot ${slot} generation ${gen} is no member any more`;
+	await host.calls.leave({ reason }).catch(() => undefined);
+	throw new MeshError('conflict', `${reason}: its slot was given to another while this replica was away`);
 }
 
 /**

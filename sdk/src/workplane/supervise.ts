@@ -138,7 +138,11 @@ export function superviseReplica(
 					isChangingMembers: () => groups?.isSettled === false,
 					drain: (replica, reason) => departures.add(replica, reason),
 					admit: (papers) => office.admit(papers),
-					onReconcile: (status) => workplane.emit('reconcile', status),
+					onReconcile(status) {
+						workplane.emit('reconcile', status);
+						// Who has lost sight of the others asks the hosts how far they are, before it signs anything alone.
+						if (status.acted && !isStateful) void trust.refresh(own.wid).catch(() => undefined);
+					},
 				},
 				log,
 				metrics,
@@ -203,6 +207,9 @@ export function superviseReplica(
 			network.dht?.put(advertisement, signal).catch((error) => log.debug('record not put', { error }));
 		},
 	});
+
+	// Our slot may have been another's before we listened.
+	directory.learnMembers();
 
 	const seeker = new Seeker({
 		...{ directory, host, log },

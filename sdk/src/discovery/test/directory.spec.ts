@@ -61,11 +61,13 @@ const chartered = signRecord('charter', charter(), owner);
 describe('directory', () => {
 	let network: ReturnType<typeof createMemoryNetwork>;
 	let chain: EpochChain | undefined;
+	let trusts: Map<Directory, Trust>;
 	let opened: { directory: Directory; node: RpcNode<PeerPrincipal> }[];
 
 	beforeEach(() => {
 		network = createMemoryNetwork();
 		opened = [];
+		trusts = new Map();
 		chain = undefined;
 	});
 
@@ -127,6 +129,7 @@ describe('directory', () => {
 		});
 		directory.start(node);
 		opened.push({ directory, node });
+		trusts.set(directory, trust);
 		return directory;
 	}
 
@@ -141,6 +144,16 @@ describe('directory', () => {
 		await older.dial(both.record.replicaId, both.record.addresses);
 		await newer.dial(both.record.replicaId, both.record.addresses);
 		expect(await superseded).to.equal(2);
+	});
+
+	it('a stateful replica knows from an epoch alone that its slot is another’s', () => {
+		const [first, second] = [admit(0, 1), admit(1, 1)];
+		const older = start(first, 'at-once');
+		const superseded: number[] = [];
+		older.listen({ onSuperseded: (_slot, gen) => superseded.push(gen) });
+		admit(0, 2, second.keys.signer);
+		trusts.get(older)?.offer(wid, chain?.linksSince(-1) ?? []);
+		expect(superseded).to.deep.equal([2]);
 	});
 
 	it('a stateful replica that is refused because its slot is another’s knows that it counts no more', async () => {
