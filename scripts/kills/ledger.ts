@@ -43,8 +43,10 @@ export class Ledger {
 			if (message === 'replica admitted' || message === 'campaign: runs') {
 				const at = `${run.workload} slot ${slot} generation ${gen}`;
 				this.#holders.set(at, (this.#holders.get(at) ?? new Set()).add(replicaId));
-				for (const kill of this.#since(run.workload, atMs))
-					if (kill.slot === slot && kill.gen < gen) kill.admittedAtMs ??= atMs;
+				const ofSlot = this.#since(run.workload, atMs).filter((kill) => kill.slot === slot && kill.gen < gen);
+				// One that came back in place and was killed again was replaced because of the later kill.
+				for (const [i, kill] of ofSlot.entries())
+					if (kill.backAtMs === undefined || i === ofSlot.length - 1) kill.admittedAtMs ??= atMs;
 			}
 			if (message === 'campaign: ready') {
 				const ofSlot = this.#since(run.workload, atMs).filter((kill) => kill.slot === slot);
