@@ -83,11 +83,14 @@ export class ReplicaSession implements SessionIdentity<ReplicaCert> {
 		const parsed = v.safeParse(schema, decodeRecord(certificate, CREDENTIAL_BYTES_MAX));
 		if (!parsed.success) throw new MeshError('invalid_input', 'not the credential of a replica');
 		const { cert: envelope, epoch } = parsed.output;
-		const { replicaId } = peekRecord('replica-cert', envelope).body;
+		const {
+			cid,
+			body: { replicaId },
+		} = peekRecord('replica-cert', envelope);
 		if (replicaId !== remote)
 			throw new MeshError('unauthorized', `the certificate is of ${replicaId}, the connection of ${remote}`);
 		const links = epoch === undefined ? [] : [{ epoch, certs: [] }];
-		const { body: cert, cid } = await this.#options.trust.require(envelope, links);
+		const { body: cert } = await this.#options.trust.require(envelope, links);
 		if (this.#known.size >= KNOWN_MAX) this.#known.clear();
 		this.#known.set(cid, credentialOf(envelope));
 		return {

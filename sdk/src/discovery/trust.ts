@@ -110,8 +110,8 @@ export class Trust {
 	}
 
 	/** A member by what is known now; one on its way out counts. */
-	memberOf(cert: OpenedRecord<'replica-cert'>): boolean {
-		return this.#nowMs() <= cert.body.exp && !this.isOut(cert.body, cert.cid) && this.#chains.has(cert.body.wid);
+	memberOf({ body, cid }: OpenedRecord<'replica-cert'>): boolean {
+		return this.#memberBy(body) !== undefined || (this.isOutgoing({ cid }) && this.#holds(body));
 	}
 
 	/** Displaced by a successor a short while ago. */
@@ -120,41 +120,59 @@ export class Trust {
 	}
 
 	/** Whether a replica of a workload that is known is no member of it, nor on its way out. */
-	isOut({ wid, machineId }: Pick<ReplicaCert, 'wid' | 'machineId'>, cid: RecordCid): boolean {
-		const chain = this.#chains.get(wid);
-		if (chain === undefined) return false;
-		const isIn = chain.memberByCid(cid) !== undefined || this.isOutgoing({ cid });
-		return !isIn || this.#isRevoked(machineId);
+	isOut(cert: ReplicaCert, cid: RecordCid): boolean {
+		if (!this.#chains.has(cert.wid)) return false;
+		return this.#memberBy(cert) === undefined && !(this.isOutgoing({ cid }) && this.#holds(cert));
 	}
 
 	/**
-	 * Verifies that a certificate is a member's; `links` came with it. Looks for what is missing. Throws `unauthorized`,
+	 * Verifies that a certificate is a member's; `links` came with it. Looks for what is missing. Returns the member's
+	 * newest certificate: one of the same key that has been renewed since still names its replica. Throws `unauthorized`,
 	 * `invalid_input`.
 	 */
 	async require(envelope: Uint8Array, links: readonly EpochLink[] = []): Promise<OpenedRecord<'replica-cert'>> {
 		const cert = openReplicaCert(envelope);
-		this.#requireOurs(cert);
-		const { machineId } = cert.body;
+		const { wid, slot, gen, name, machineId } = cert.body;
 		if (this.#isRevoked(machineId))
 			throw new MeshError('unauthorized', `the replica runs on machine ${machineId}, which the mesh has revoked`);
-		if (this.memberOf(cert)) return cert;
-		const { wid } = cert.body;
-		if (links.length > 0 && this.#chains.has(wid)) {
+		const now = (): OpenedRecord<'replica-cert'> | undefined => {
+			const member = this.#memberBy(cert.body);
+			if (member !== undefined) return openReplicaCert(member.envelope);
+			return this.memberOf(cert) ? cert : undefined;
+		};
+		let found = now();
+		if (found === undefined && links.length > 0 && this.#chains.has(wid)) {
 			this.#tryOffer(
 				wid,
 				links.map((link) => ({ epoch: link.epoch, certs: [...link.certs, envelope] })),
 			);
-			if (this.memberOf(cert)) return cert;
+			found = now();
 		}
-		await this.#find(wid);
-		if (this.memberOf(cert)) return cert;
+		if (found === undefined) {
+			await this.#find(wid);
+			found = now();
+		}
+		if (found !== undefined) return found;
+		this.#requireOurs(cert);
 		const head = this.#chains.get(wid)?.head;
-		const { slot, gen, name } = cert.body;
 		throw new MeshError(
 			'unauthorized',
 			`slot ${slot} generation ${gen} is no member of ${name}${head === undefined ? '' : ` in epoch ${head.e}`}`,
 			{ details: { rule: 'member' } },
 		);
+	}
+
+	/** The member with this replica's key, when its newest certificate holds now. */
+	#memberBy({ wid, replicaId, sigKey }: ReplicaCert): Member | undefined {
+		const member = this.#chains.get(wid)?.member(replicaId);
+		return member !== undefined && sameBytes(member.cert.sigKey, sigKey) && this.#holds(member.cert)
+			? member
+			: undefined;
+	}
+
+	#holds({ nbf, exp, machineId }: ReplicaCert): boolean {
+		const nowMs = this.#nowMs();
+		return nowMs + LIMITS.skewMs >= nbf && nowMs <= exp && !this.#isRevoked(machineId);
 	}
 
 	/** Looks for what is missing of a workload. */

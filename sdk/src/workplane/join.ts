@@ -115,7 +115,7 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 			return { csr: csr.envelope, cert: certifyOwn(chartered.body, csr, about, keys.signer, Date.now()) };
 		});
 		const admitted = await admission(host, wid, identity.admission, papers, signal);
-		const cert = openReplicaCert(papers.cert);
+		const asked = openReplicaCert(papers.cert);
 		const { links, ...parts } = openSealedAdmission(admitted.sealed, keys.kem);
 		secrets = new Secrets(parts);
 		try {
@@ -124,8 +124,9 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 			// The owner has changed its mind since this pod was awarded: others have the newer charter.
 			await trust.refresh(wid);
 		}
-		if (identity.admission !== undefined) await requireStillIn(trust, host, cert, chartered.body.kind);
-		await trust.require(cert.envelope);
+		if (identity.admission !== undefined) await requireStillIn(trust, host, asked, chartered.body.kind);
+		// The newest: before a restart in place it may have been renewed.
+		const cert = await trust.require(asked.envelope);
 		session.admitted(cert);
 		await identity.admitted(admitted.sealed);
 		const zone = options.locality?.zone ?? context.zone;

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import { createEpochWorkload } from '../../identity/epochs/test/workload.ts';
-import { createNodeKeys, openReplicaCert } from '../../identity/index.ts';
-import { NOW_MS } from '../../identity/test/fixtures.ts';
+import { createEpochWorkload, renewed, signedLink } from '../../identity/epochs/test/workload.ts';
+import { createNodeKeys, type EpochChain, openReplicaCert } from '../../identity/index.ts';
+import { DAY_MS, NOW_MS } from '../../identity/test/fixtures.ts';
 import type { MachineId } from '../../wire/index.ts';
 import { Trust } from '../trust.ts';
 
@@ -13,13 +13,13 @@ describe('whom a replica believes', () => {
 	const link = workload.foundingLink([first, second]);
 	const certOf = (replica: typeof first) => openReplicaCert(replica.cert(NOW_MS));
 
-	function trustOf(revoked: ReadonlySet<MachineId>): Trust {
+	function trustOf(revoked: ReadonlySet<MachineId>, nowMs = () => NOW_MS + 1_000): Trust {
 		const trust = new Trust({
 			owner: workload.owner.publicKey,
 			openCharter: () => workload.charter,
 			find: async () => [],
 			isRevoked: (id) => revoked.has(id),
-			nowMs: () => NOW_MS + 1_000,
+			nowMs,
 		});
 		trust.learn({ charter: workload.charter.envelope, links: [link] });
 		return trust;
@@ -37,5 +37,27 @@ describe('whom a replica believes', () => {
 		const refused = await trust.require(out.envelope).catch((error: Error) => error);
 		expect(refused).to.include({ code: 'unauthorized' });
 		expect((refused as Error).message).to.contain('which the mesh has revoked');
+	});
+
+	it('a replica by its key: a certificate that has been renewed since names it, too, but not another’s', async () => {
+		let nowMs = NOW_MS + 1_000;
+		const trust = trustOf(new Set(), () => nowMs);
+		const old = certOf(second);
+		const chain = trust.chain(workload.charter.body.wid) as EpochChain;
+		nowMs = NOW_MS + DAY_MS / 2;
+		const fresh = renewed(workload.charter, second, old.envelope, nowMs);
+		const draft = chain.draft([{ type: 'renew', cert: fresh }], { tsMs: nowMs });
+		trust.offer(workload.charter.body.wid, [signedLink(draft, [second])]);
+		// Later than any that were displaced may stay, and after the old certificate has ended.
+		for (const later of [nowMs + 120_000, NOW_MS + DAY_MS + 60_000]) {
+			nowMs = later;
+			expect(trust.memberOf(old)).to.equal(true);
+			expect(trust.isOut(old.body, old.cid)).to.equal(false);
+			expect((await trust.require(old.envelope)).cid).to.equal(openReplicaCert(fresh).cid);
+		}
+		const other = certOf(workload.replica(1, 1));
+		expect(trust.memberOf(other)).to.equal(false);
+		nowMs = NOW_MS + 2 * DAY_MS;
+		expect(trust.memberOf(old)).to.equal(false);
 	});
 });
