@@ -98,7 +98,8 @@ class OwnService implements PodmanService {
 		rmSync(this.socketPath, { force: true });
 		const [program = 'podman', ...before] = this.#spawn.command ?? ['podman'];
 		const service = [...this.#spawn.args, 'system', 'service', '--time=0', `unix://${this.socketPath}`];
-		const child = spawn(program, [...before, ...service], { stdio: 'ignore' });
+		// Its monitors leave a file named `oom` where they are started.
+		const child = spawn(program, [...before, ...service], { stdio: 'ignore', cwd: dirname(this.socketPath) });
 		this.#child = child;
 		const failed = new Promise<never>((_, reject) => {
 			child.once('error', reject);
