@@ -20,6 +20,8 @@ export interface EpochFollowerOptions {
 	readonly cert: OpenedRecord<'replica-cert'>;
 	readonly onOut: () => void;
 	readonly onChange: () => void;
+	/** The newest epoch is known, and its key. */
+	readonly onCurrent: () => void;
 	readonly log: Logger;
 }
 
@@ -72,16 +74,17 @@ export class EpochFollower {
 
 	/** The key of an epoch that others made is with them. */
 	async #followKey(): Promise<void> {
-		const { trust, directory, secrets, cert, log } = this.#options;
+		const { trust, directory, secrets, cert, onCurrent, log } = this.#options;
 		clearTimeout(this.#key);
 		const { head } = trust.chain(cert.body.wid) ?? {};
-		if (this.#closed || head === undefined || secrets.follow(head.body.groupKeyCommit)) return;
+		if (this.#closed || head === undefined) return;
+		if (secrets.follow(head.body.groupKeyCommit)) return onCurrent();
 		for (const { replicaId } of head.members) {
 			try {
 				const answer = await directory.member(replicaId)?.groupKey({}, { timeout: KEY_CALL_MS });
 				if (answer === undefined) continue;
 				secrets.prepare(answer.groupKey);
-				if (secrets.follow(head.body.groupKeyCommit)) return;
+				if (secrets.follow(head.body.groupKeyCommit)) return onCurrent();
 			} catch (error) {
 				log.debug('no group key from this member', { replicaId, error });
 			}

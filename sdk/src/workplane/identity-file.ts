@@ -55,9 +55,11 @@ export async function openIdentity(store: IdentityStore, award: string): Promise
 	const isOurs = known?.award === award;
 	const keys = createNodeKeys(isOurs ? known.seed : undefined);
 	let kept: KeptIdentity = isOurs ? known : { award, seed: keys.seed };
-	const keep = async (change: Partial<KeptIdentity>): Promise<void> => {
+	let writing: Promise<void> = Promise.resolve();
+	const keep = (change: Partial<KeptIdentity>): Promise<void> => {
 		kept = { ...kept, ...change };
-		await store.write(kept);
+		writing = writing.catch(() => undefined).then(() => store.write(kept));
+		return writing;
 	};
 	return {
 		keys,

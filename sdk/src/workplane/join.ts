@@ -152,6 +152,7 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 		workplane = new LiveWorkplane({
 			...{ host, context, charter, network, directory, node, options, log, metrics },
 			...{ trust, machines, secrets, keys, cert },
+			keepAdmission: (sealed) => identity.admitted(sealed),
 		});
 		const supervisor = superviseReplica(workplane, components, admitted.foundingSlots);
 		// Those we meet may know of a newer holder of our slot: then its groups are not ours to open.

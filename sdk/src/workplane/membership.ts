@@ -67,6 +67,11 @@ export class MembershipOffice {
 		return this.#answerTo(cert.kemKey);
 	}
 
+	/** What we would be told if we were admitted now, for our next start. */
+	ownAdmission(): Uint8Array {
+		return this.#answerTo(this.#options.keys.kem.publicKey);
+	}
+
 	/** What a member is told when it is admitted. */
 	#answerTo(kemKey: Uint8Array): Uint8Array {
 		const { psk, tenderSecret, groupKey } = this.#options.secrets.current;

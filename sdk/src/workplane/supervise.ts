@@ -38,8 +38,21 @@ export function superviseReplica(
 	{ exit, stores = memoryStores() }: JoinComponents,
 	foundingSlots: number,
 ): Supervisor {
-	const { host, directory, charter, context, network, trust, machines, secrets, keys, cert, log, metrics } =
-		workplane.parts;
+	const {
+		host,
+		directory,
+		charter,
+		context,
+		network,
+		trust,
+		machines,
+		secrets,
+		keys,
+		cert,
+		keepAdmission,
+		log,
+		metrics,
+	} = workplane.parts;
 	const own = directory.own;
 	const self = directory.record.replicaId;
 	const abort = new AbortController();
@@ -86,10 +99,19 @@ export function superviseReplica(
 	});
 	directory.onCosign = (epoch, certs, papers) => office.cosign(epoch, certs, papers);
 	directory.groupKey = () => secrets.current.groupKey;
+	const keepEpoch = async (): Promise<void> => {
+		try {
+			await keepAdmission(office.ownAdmission());
+		} catch (error) {
+			log.warn('the newest epoch is not kept for the next start', { error });
+		}
+	};
 	const follower = new EpochFollower({
 		...{ trust, directory, network, secrets, cert, log },
 		onOut: () => leave('no member of the workload any more'),
 		onChange: () => observe(),
+		// After an outage of everybody the newest epoch is with whoever has kept it.
+		onCurrent: () => void keepEpoch(),
 	});
 	const roster = new RosterKeeper({
 		...{ host, trust, log },

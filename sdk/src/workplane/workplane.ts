@@ -98,6 +98,8 @@ export interface Parts {
 	readonly trust: Trust;
 	/** Machines of our host's mesh. */
 	readonly machines: MachineTrust;
+	/** Keeps what this replica begins with when it is started again in place; sealed to its keys. */
+	readonly keepAdmission: (sealed: Uint8Array) => Promise<void>;
 	readonly secrets: Secrets;
 	readonly keys: NodeKeys;
 	/** Our own. */
