@@ -42,6 +42,7 @@ export interface CampaignReport {
 	readonly cameBack: number;
 	readonly admittedAfterLossMs: Spread;
 	readonly admittedAfterKillMs: Spread;
+	/** Until its slot was ready again: the next generation, or itself. */
 	readonly readyAfterKillMs: Spread;
 	readonly perKind: Readonly<Record<string, Spread & { readonly kills: number }>>;
 	readonly duplicates: number;
@@ -286,7 +287,9 @@ class Campaign {
 			kills: kills.length,
 			...{ replaced, cameBack: kills.length - replaced, admittedAfterLossMs },
 			admittedAfterKillMs: since(({ admittedAtMs }) => admittedAtMs),
-			readyAfterKillMs: since(({ readyAtMs }) => readyAtMs),
+			readyAfterKillMs: since(({ backAtMs, readyAtMs }) =>
+				backAtMs === undefined ? readyAtMs : Math.min(backAtMs, readyAtMs ?? backAtMs),
+			),
 			perKind: Object.fromEntries(
 				kinds.map((kind) => [kind, { kills: ofKind(kind).length, ...spread(admittedAfterLoss(ofKind(kind))) }]),
 			),

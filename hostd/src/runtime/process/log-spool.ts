@@ -116,6 +116,8 @@ export class LogSpool {
 		const file = this.#files[stream];
 		const stat = fstatSync(file);
 		if (stat.size < this.#consumed[stream]) this.#consumed[stream] = 0;
+		// Every pod is looked at many times a second, and most have nothing to say.
+		if (stat.size === this.#consumed[stream]) return;
 		// The last write's time is the truth for lines that waited while no hostd ran.
 		const timeMs = Math.round(Math.min(Date.now(), stat.mtimeMs));
 		if (stat.size - this.#consumed[stream] > SPOOL_BYTES_MAX) {

@@ -17,8 +17,24 @@ export interface NativeConnection {
 	outboundStream(): Promise<NativeStream>;
 }
 
-/** Read at a time. */
-export const READ_BYTES = 64 * 1024;
+const READ_BYTES_MIN = 4 * 1024;
+const READ_BYTES_MAX = 64 * 1024;
+const READ_BYTES_STEP = 4;
+
+/**
+ * Reads a stream by as much as it brings: 4 to 64 KiB. The addon sets aside what a read may bring for as long as the read
+ * waits, and the collector is woken by what was set aside: idle streams must ask for little, bulk for much.
+ */
+export function readerOf(stream: NativeStream): () => Promise<Uint8Array | null> {
+	let bytesMax = READ_BYTES_MIN;
+	return async () => {
+		const chunk = await stream.read(bytesMax);
+		const length = chunk?.byteLength ?? 0;
+		if (length === bytesMax) bytesMax = Math.min(bytesMax * READ_BYTES_STEP, READ_BYTES_MAX);
+		else if (length < bytesMax / READ_BYTES_STEP ** 2) bytesMax = Math.max(bytesMax / READ_BYTES_STEP, READ_BYTES_MIN);
+		return chunk;
+	};
+}
 
 export function isNativeConnection(value: unknown): value is NativeConnection {
 	return typeof value === 'object' && value !== null && 'inboundStream' in value && 'outboundStream' in value;

@@ -1,14 +1,14 @@
 /**
  * Streams on a QUIC connection of the native addon, in place of the stock muxer, which reads 4 KiB at a time, does
  * not stop reading when its reader pauses (and then aborts the stream at 4 MiB), and takes a reset for an orderly
- * end. This one reads 64 KiB at a time, lets QUIC's own flow control hold back the sender of a paused reader, and
+ * end. This one reads up to 64 KiB at a time, lets QUIC's own flow control hold back the sender of a paused reader, and
  * tells resets apart. To be dropped when the stock muxer does the same.
  */
 import type { MultiaddrConnection, Stream, StreamMuxerFactory } from '@libp2p/interface';
 import { AbstractStream, type AbstractStreamInit, AbstractStreamMuxer, type SendResult } from '@libp2p/utils';
 import { Uint8ArrayList } from 'uint8arraylist';
 import { MeshError } from '../../errors.ts';
-import { isNativeConnection, type NativeConnection, type NativeStream, READ_BYTES } from './native.ts';
+import { isNativeConnection, type NativeConnection, type NativeStream, readerOf } from './native.ts';
 
 /** The native connection that a stock factory holds; undefined where it holds it differently. */
 export function nativeOf(stock: StreamMuxerFactory): NativeConnection | undefined {
@@ -58,6 +58,7 @@ class QuicMuxer extends AbstractStreamMuxer<QuicStream> {
 
 class QuicStream extends AbstractStream {
 	readonly #native: NativeStream;
+	readonly #readNative: () => Promise<Uint8Array | null>;
 	readonly #connectionError: () => Error | undefined;
 	#isPaused = false;
 	#resume: (() => void) | undefined;
@@ -65,6 +66,7 @@ class QuicStream extends AbstractStream {
 	constructor(init: AbstractStreamInit, native: NativeStream, connectionError: () => Error | undefined) {
 		super(init);
 		this.#native = native;
+		this.#readNative = readerOf(native);
 		this.#connectionError = connectionError;
 		this.addEventListener('close', () => this.#wake());
 		void this.#read();
@@ -125,7 +127,7 @@ class QuicStream extends AbstractStream {
 						this.#resume = resolve;
 					});
 				}
-				const chunk = await this.#native.read(READ_BYTES);
+				const chunk = await this.#readNative();
 				if (chunk === null) break;
 				this.onData(new Uint8ArrayList(chunk));
 			}
