@@ -1,7 +1,8 @@
 /**
  * Who is in a workload, and who is alive: one replica's view, as a quiet core. Truth below a second comes from sessions
  * and heartbeats, with SWIM's indirect probe before a verdict (Das, Gupta, Motivala 2002, §3.1); records only say whom
- * to dial. A stalled observer does not blame others: time it slept through is taken off (Lifeguard, 2018, §III-A).
+ * to dial. A stalled observer does not blame others: time it slept through is taken off; and whoever was suspected in vain
+ * is given longer from then on (Lifeguard, 2018, §III).
  *
  * The caller hands in records that it has verified (signature, certificate), and performs the effects in their order.
  */
@@ -23,6 +24,10 @@ export interface MembershipConfig {
 	readonly suspectAfterMs: number;
 	/** From suspicion to verdict, unless refuted. Default 300: a killed replica is dead within 900 ms. */
 	readonly probeMs: number;
+	/** Each suspicion in vain doubles both for that member, up to this factor. Default 8: on a starved machine 7 s. */
+	readonly patienceMax: number;
+	/** Without another, patience halves after this long. Default 30 s. */
+	readonly calmMs: number;
 	/** Members asked for an indirect probe. Default 2. */
 	readonly probesMax: number;
 	/** Pause before another dial of a peer that could not be reached. Default 1000. */
@@ -45,6 +50,8 @@ export const MEMBERSHIP_DEFAULTS = {
 	heartbeatMs: 250,
 	suspectAfterMs: 600,
 	probeMs: 300,
+	patienceMax: 8,
+	calmMs: 30_000,
 	probesMax: 2,
 	redialMs: 1000,
 	redialGoneMs: 2000,
@@ -104,6 +111,12 @@ interface Member {
 	dialFailed: boolean;
 	/** Gone without a word. */
 	vanished: boolean;
+	/** Incarnation that was taken for dead. */
+	lostIncarnation: number | undefined;
+	/** Factor on times, as of `vainMs`. */
+	patience: number;
+	/** Last suspected in vain. */
+	vainMs: number;
 	/** undefined while a dial is under way. */
 	dialAtMs: number | undefined;
 }
@@ -210,6 +223,9 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 		// It has not heard that it is displaced. Over this session it learns by whom, and leaves.
 		if (member.phase === 'gone' && isDisplaced(member)) return;
 		const isNew = member.phase !== 'suspect';
+		// It was not dead: the same process is here again.
+		if (member.lostIncarnation === member.record.incarnation) suspectedInVain(member, nowMs);
+		member.lostIncarnation = undefined;
 		enter(member, 'alive', nowMs);
 		if (isNew) out.push({ type: 'added', record: member.record });
 		out.push({ type: member.record.ready ? 'ready' : 'unready', record: member.record });
@@ -232,6 +248,7 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 		if (member === undefined) return;
 		member.heardMs = nowMs;
 		if (member.phase !== 'suspect' || !member.hasSession) return;
+		if (member.evidence === 'silent') suspectedInVain(member, nowMs);
 		enter(member, 'alive', nowMs);
 		out.push({ type: member.record.ready ? 'ready' : 'unready', record: member.record });
 	}
@@ -262,7 +279,7 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 		}
 		for (const [peer, member] of members) {
 			if (peer === config.self) continue;
-			if (member.phase === 'alive' && nowMs >= member.heardMs + config.suspectAfterMs) suspect(member, 'silent', nowMs);
+			if (member.phase === 'alive' && nowMs >= suspectAtMs(member, nowMs)) suspect(member, 'silent', nowMs);
 			else if (member.phase === 'suspect' && nowMs >= member.verdictMs) remove(member, member.evidence, nowMs);
 			else if (member.phase === 'suspect' && member.probesOpen === 0 && nowMs >= member.verdictMs - config.probeMs)
 				probe(member);
@@ -296,10 +313,23 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 		for (const { record } of [...restarted, ...surplus]) members.delete(record.replicaId);
 	}
 
+	function suspectedInVain(member: Member, nowMs: number): void {
+		member.patience = Math.min(patienceOf(member, nowMs) * 2, config.patienceMax);
+		member.vainMs = nowMs;
+	}
+
+	function patienceOf({ patience, vainMs }: Member, nowMs: number): number {
+		return Math.max(1, patience / 2 ** Math.floor((nowMs - vainMs) / config.calmMs));
+	}
+
+	function suspectAtMs(member: Member, nowMs: number): number {
+		return member.heardMs + config.suspectAfterMs * patienceOf(member, nowMs);
+	}
+
 	function suspect(member: Member, evidence: 'closed' | 'silent', nowMs: number): void {
 		enter(member, 'suspect', nowMs);
 		member.evidence = evidence;
-		member.verdictMs = nowMs + config.probeMs;
+		member.verdictMs = nowMs + config.probeMs * patienceOf(member, nowMs);
 		out.push({ type: 'suspect', record: member.record });
 		if (evidence === 'closed') dial(member);
 		probe(member);
@@ -330,6 +360,7 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 		enter(member, 'gone', nowMs);
 		if (cause === 'closed' || cause === 'silent') {
 			member.vanished = true;
+			member.lostIncarnation = member.record.incarnation;
 			member.dialAtMs = nowMs + config.redialGoneMs;
 		}
 		if (member.hasSession && cause === 'silent') {
@@ -379,7 +410,7 @@ export function createMembership(config: MembershipConfig, startMs: number): Mem
 			let next = heartbeatAtMs;
 			for (const m of members.values()) {
 				if (m.record.replicaId === config.self) continue;
-				if (m.phase === 'alive') next = Math.min(next, m.heardMs + config.suspectAfterMs);
+				if (m.phase === 'alive') next = Math.min(next, suspectAtMs(m, lastStepMs));
 				if (m.phase === 'suspect') next = Math.min(next, m.verdictMs);
 				if (!m.hasSession && m.dialAtMs !== undefined) next = Math.min(next, m.dialAtMs);
 			}
@@ -415,6 +446,9 @@ function newMember(record: ServiceRecord, phase: MemberPhase, nowMs: number): Me
 		probesOpen: 0,
 		dialFailed: false,
 		vanished: false,
+		lostIncarnation: undefined,
+		patience: 1,
+		vainMs: nowMs,
 		dialAtMs: phase === 'known' ? nowMs : undefined,
 	};
 }

@@ -155,6 +155,61 @@ describe('membership: detection (SWIM §3.1)', () => {
 		expect(membership.get(B.replicaId)?.phase).to.equal('alive');
 	});
 
+	describe('patience with one that was suspected in vain', () => {
+		/** Silence until the verdict. */
+		function verdictAfterMs(membership: Membership, heardMs: number): number {
+			const seen = run(membership, heardMs + 10, heardMs + 20_000);
+			return (seen.find(({ effect }) => effect.type === 'removed')?.atMs ?? Number.NaN) - heardMs;
+		}
+		const plainMs = T.suspectAfterMs + T.probeMs;
+
+		function afterVain(times: number): { membership: Membership; heardMs: number } {
+			const membership = start('when-ready', B);
+			let heardMs = 0;
+			for (let i = 0; i < times; i++) {
+				const factor = Math.min(2 ** i, T.patienceMax);
+				run(membership, heardMs + 50, heardMs + T.suspectAfterMs * factor + 50);
+				expect(membership.get(B.replicaId)?.phase).to.equal('suspect');
+				heardMs += T.suspectAfterMs * factor + 60;
+				membership.step({ type: 'heard', peer: B.replicaId }, heardMs);
+			}
+			return { membership, heardMs };
+		}
+
+		it('doubles each time, up to a limit', () => {
+			for (const [times, factor] of [
+				[0, 1],
+				[1, 2],
+				[2, 4],
+				[3, 8],
+				[5, 8],
+			] as const) {
+				const { membership, heardMs } = afterVain(times);
+				expect(verdictAfterMs(membership, heardMs)).to.be.within(plainMs * factor, plainMs * factor + 110);
+			}
+		});
+
+		it('halves with every half minute of calm', () => {
+			const { membership, heardMs } = afterVain(2);
+			const calmMs = heardMs + 2 * T.calmMs;
+			run(membership, heardMs + 50, calmMs, [B]);
+			expect(verdictAfterMs(membership, calmMs)).to.be.within(plainMs, plainMs + 60);
+		});
+
+		it('is given to one that was taken for dead and never was, and not to one that was started again', () => {
+			for (const [incarnation, factor] of [
+				[0, 2],
+				[1, 1],
+			] as const) {
+				const membership = start('when-ready', B);
+				run(membership, 50, 2000);
+				expect(membership.get(B.replicaId)?.phase).to.equal('gone');
+				membership.step({ type: 'session-opened', record: { ...B, incarnation, seq: 2 } }, 3000);
+				expect(verdictAfterMs(membership, 3000)).to.be.within(plainMs * factor, plainMs * factor + 60);
+			}
+		});
+	});
+
 	it('one that others reach stays suspect, and is probed again', () => {
 		const membership = start('when-ready', B, C);
 		let nowMs = 50;
