@@ -5,7 +5,7 @@
  *
  * `version (1) ‖ key ID (8) ‖ message ID (16) ‖ ChaCha20-Poly1305 ciphertext and tag`
  */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { MeshError } from '../errors.ts';
 import { hkdf } from './keys.ts';
 
@@ -62,9 +62,9 @@ export function openForGroup(groupKeys: readonly Uint8Array[], context: string, 
 	}
 }
 
-function keyOf(groupKey: Uint8Array, context: string, head: Uint8Array): Uint8Array {
+function keyOf(groupKey: Uint8Array, context: string, head: Uint8Array): KeyObject {
 	const messageId = Buffer.from(head.subarray(1 + KEY_ID_BYTES)).toString('hex');
-	return hkdf(groupKey, `group-seal\0${context}\0${messageId}`, 32);
+	return createSecretKey(hkdf(groupKey, `group-seal\0${context}\0${messageId}`, 32));
 }
 
 const keyIds = new WeakMap<Uint8Array, Buffer>();

@@ -8,6 +8,7 @@ import {
 	createHmac,
 	createPrivateKey,
 	createPublicKey,
+	createSecretKey,
 	diffieHellman,
 	type KeyObject,
 } from 'node:crypto';
@@ -85,8 +86,10 @@ export function hkdfExpand(prk: Uint8Array, info: Uint8Array, length: number): U
 	return okm.slice(0, length);
 }
 
-function hmac(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-	const mac = createHmac('sha256', key);
+/** HMAC-SHA256 of the parts, one after the other (RFC 2104). */
+export function hmac(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+	// Bytes as a key cost Node two exceptions, which it catches: three times the MAC itself.
+	const mac = createHmac('sha256', createSecretKey(key));
 	for (const part of parts) mac.update(part);
 	return new Uint8Array(mac.digest());
 }
@@ -94,7 +97,7 @@ function hmac(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array<Arra
 /** ChaCha20-Poly1305: ciphertext ‖ 16-byte tag. A nonce is used once per key. */
 export function chachaSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
 	requireAeadInputs(key, nonce);
-	const cipher = createCipheriv('chacha20-poly1305', key, nonce, { authTagLength: AEAD_TAG_BYTES });
+	const cipher = createCipheriv('chacha20-poly1305', createSecretKey(key), nonce, { authTagLength: AEAD_TAG_BYTES });
 	cipher.setAAD(aad, { plaintextLength: plaintext.byteLength });
 	const body = cipher.update(plaintext);
 	return concat(body, cipher.final(), cipher.getAuthTag());
@@ -110,7 +113,9 @@ export function chachaOpen(
 	requireAeadInputs(key, nonce);
 	const length = sealed.byteLength - AEAD_TAG_BYTES;
 	if (length < 0) return undefined;
-	const decipher = createDecipheriv('chacha20-poly1305', key, nonce, { authTagLength: AEAD_TAG_BYTES });
+	const decipher = createDecipheriv('chacha20-poly1305', createSecretKey(key), nonce, {
+		authTagLength: AEAD_TAG_BYTES,
+	});
 	decipher.setAAD(aad, { plaintextLength: length });
 	decipher.setAuthTag(sealed.subarray(length));
 	const body = decipher.update(sealed.subarray(0, length));

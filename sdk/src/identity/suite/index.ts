@@ -26,7 +26,7 @@ import {
 } from './x-wing.ts';
 
 export type { Encapsulation, PqBackend } from './backend.ts';
-export { hkdfExpand, hkdfExtract } from './classical.ts';
+export { hkdfExpand, hkdfExtract, hmac } from './classical.ts';
 export type { SigningKey } from './composite.ts';
 export { javascriptBackend } from './javascript.ts';
 export { nativeBackend } from './native.ts';

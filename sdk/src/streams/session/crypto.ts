@@ -1,6 +1,6 @@
 /** The session's cryptography on node:crypto and the suite. */
-import { createCipheriv, createDecipheriv, createHash, createHmac, createSecretKey, randomBytes } from 'node:crypto';
-import { suite } from '../../identity/suite/index.ts';
+import { createCipheriv, createDecipheriv, createHash, createSecretKey, randomBytes } from 'node:crypto';
+import { hmac, suite } from '../../identity/suite/index.ts';
 import { type Aead, type SessionCrypto, SUITES, type SuiteId, TAG_BYTES } from './core/index.ts';
 
 const CIPHERS = { [SUITES['aes-256-gcm']]: 'aes-256-gcm', [SUITES['chacha20-poly1305']]: 'chacha20-poly1305' } as const;
@@ -18,11 +18,7 @@ export const nodeCrypto: SessionCrypto = {
 		for (const part of parts) hash.update(part);
 		return new Uint8Array(hash.digest());
 	},
-	hmac: (key, ...parts) => {
-		const mac = createHmac('sha256', key);
-		for (const part of parts) mac.update(part);
-		return new Uint8Array(mac.digest());
-	},
+	hmac,
 	createEphemeralKey: () => {
 		const seed = randomBytes(32);
 		const key = suite.createKemKey(seed);
