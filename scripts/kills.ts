@@ -17,6 +17,15 @@ if (!Number.isInteger(kills) || kills < 1 || !Number.isInteger(seed)) {
 	process.stderr.write('kills: --kills is a whole number from 1, --seed a whole one\n');
 	process.exit(2);
 }
-const report = await campaign({ kills, seed, say: (what) => process.stderr.write(`${what}\n`) });
-process.stdout.write(`${JSON.stringify(report)}\n`);
-process.exit(report.ok ? 0 : 1);
+const interrupt = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupt.abort(new Error(name)));
+const { signal } = interrupt;
+try {
+	const report = await campaign({ kills, seed, signal, say: (what) => process.stderr.write(`${what}\n`) });
+	process.stdout.write(`${JSON.stringify(report)}\n`);
+	process.exit(report.ok ? 0 : 1);
+} catch (error) {
+	if (!signal.aborted) throw error;
+	process.stderr.write('interrupted: everything that ran is ended\n');
+	process.exit(130);
+}

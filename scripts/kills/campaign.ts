@@ -31,6 +31,8 @@ export interface CampaignOptions {
 	readonly kills: number;
 	readonly seed: number;
 	readonly say: (what: string) => void;
+	/** Ends everything at once; the campaign rejects with its reason. */
+	readonly signal?: AbortSignal;
 }
 
 export interface CampaignReport {
@@ -61,18 +63,25 @@ export async function campaign(options: CampaignOptions): Promise<CampaignReport
 	let mesh: KillMesh | undefined;
 	let ok = false;
 	say(`seed ${seed}`);
-	try {
+	const run = async (): Promise<CampaignReport> => {
 		mesh = await startMesh(folder, journal.path, WORKLOADS, say);
-		const report = await new Campaign(options, mesh, journal).run();
+		return await new Campaign(options, mesh, journal).run();
+	};
+	try {
+		const report = await Promise.race([run(), interruption(options.signal)]);
 		ok = report.ok;
 		return report;
 	} finally {
 		mesh?.stop();
 		journal.close();
 		for (const { pid } of findProcesses(({ commandLine }) => commandLine.includes(folder))) end(pid, 'SIGKILL');
-		if (ok) rmSync(folder, { recursive: true, force: true });
+		if (ok || options.signal?.aborted === true) rmSync(folder, { recursive: true, force: true });
 		else say(`journal and logs of hosts are kept in ${folder}`);
 	}
+}
+
+function interruption(signal: AbortSignal | undefined): Promise<never> {
+	return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason), { once: true }));
 }
 
 class Campaign {
