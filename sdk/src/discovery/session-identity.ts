@@ -19,10 +19,12 @@ import {
 } from '../wire/index.ts';
 import type { Trust } from './trust.ts';
 
-/** A certificate, and the newest epoch, which saves whoever is one behind from asking for it. */
+/** A certificate, and the newest epoch while it is young, which saves whoever is one behind from asking for it. */
 const schema = v.strictObject({ cert: envelopeSchema, epoch: v.optional(bytesSchema(LIMITS.epochBytesMax)) });
 const CREDENTIAL_BYTES_MAX = 24 * 1024;
 const KNOWN_MAX = 2048;
+/** While an epoch is this young, others may not have it yet. Later it would only make handshakes longer. */
+const EPOCH_SHOWN_MS = 30_000;
 
 export interface ReplicaSessionOptions {
 	/** Public key of the owner: replicas of another are refused. */
@@ -63,16 +65,9 @@ export class ReplicaSession implements SessionIdentity<ReplicaCert> {
 		if (this.#own === undefined)
 			throw new MeshError('unavailable', 'this replica has not been admitted to its workload yet');
 		const { cert, cid, wid } = this.#own;
-		return {
-			bytes: credentialOf(
-				cert,
-				this.#options.trust
-					.chain(wid)
-					?.linksSince(this.epoch() - 1)
-					.at(-1)?.epoch,
-			),
-			cid,
-		};
+		const chain = this.#options.trust.chain(wid);
+		const isYoung = chain !== undefined && Date.now() - chain.head.body.ts < EPOCH_SHOWN_MS;
+		return { bytes: credentialOf(cert, isYoung ? chain.linksSince(chain.head.e - 1).at(-1)?.epoch : undefined), cid };
 	}
 
 	sign(message: Uint8Array): Uint8Array {
