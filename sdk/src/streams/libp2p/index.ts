@@ -9,3 +9,4 @@ export type { BaseServices, Libp2pNode, Libp2pNodeOptions } from './node.ts';
 export { createLibp2pNode, peerIdFromSeed } from './node.ts';
 export type { QuicConfig } from './quic.ts';
 export { byteStream } from './stream.ts';
+export { newestConnection } from './transport.ts';
