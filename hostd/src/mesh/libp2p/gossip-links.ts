@@ -4,8 +4,10 @@
  * nowhere, and when it fails at last, gossipsub forgets the peer, new streams and all, until somebody connects anew.
  */
 import { newestConnection } from '@beemesh/sdk/streams/libp2p';
-import type { GossipSub } from '@libp2p/gossipsub';
-import type { Connection, PeerId } from '@libp2p/interface';
+import type { GossipSub, GossipSubComponents } from '@libp2p/gossipsub';
+
+type Connection = ReturnType<GossipSubComponents['connectionManager']['getConnections']>[number];
+type PeerId = GossipSubComponents['peerId'];
 
 /** On a connection that is there; one that takes longer is tried again with the next heartbeat, or is gone by then. */
 const OPEN_MS = 2_000;
