@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
-import { type HostConfig, nameFrom, parseEndpoint, readConfig } from './config.ts';
+import { type HostConfig, hostNameOf, nameFrom, parseEndpoint, readConfig } from './config.ts';
 
 function configOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): HostConfig {
 	const invocation = readConfig(argv, env, false);
@@ -26,6 +26,14 @@ describe('hostd settings', () => {
 		expect(config.port).to.equal(2);
 		expect(config.labels).to.deep.equal({ from: 'file' });
 		expect(config.bind).to.equal('127.0.0.1');
+	});
+
+	it('calls a host as it was told, else as it was enrolled, else as its machine', () => {
+		const told = configOf(['--name', 'told']);
+		const untold = configOf([]);
+		expect(hostNameOf(told, 'enrolled')).to.equal('told');
+		expect(hostNameOf(untold, 'enrolled')).to.equal('enrolled');
+		expect(hostNameOf(untold, undefined)).to.equal(nameFrom(hostname()));
 	});
 
 	it('listens on loopback unless told otherwise', () => {

@@ -45,7 +45,8 @@ const imageSchema = v.strictObject(
 );
 
 const schema = v.strictObject({
-	name,
+	/** Absent: see {@link hostNameOf}. */
+	name: v.optional(name),
 	/** File from `beectl mesh enroll`, needed once. */
 	bundle: v.optional(text),
 	/** Without enrolment: a mesh of this machine alone. */
@@ -84,7 +85,18 @@ const schema = v.strictObject({
 	logLevel: oneOf(['debug', 'info', 'warn', 'error']),
 	logFormat: oneOf(['json', 'text']),
 });
-export type HostConfig = v.InferOutput<typeof schema>;
+export type HostConfig = v.InferOutput<typeof schema> & {
+	/** What the operating system calls this machine, as a host's name. */
+	readonly machineName: string;
+};
+
+/** What a host is called: as it was told, else as it was enrolled, else as its machine. */
+export function hostNameOf(
+	{ name, machineName }: Pick<HostConfig, 'name' | 'machineName'>,
+	enrolledName: string | undefined,
+): string {
+	return name ?? enrolledName ?? machineName;
+}
 
 export const HELP = `hostd: runs workloads of a Beemesh mesh on this machine
 
@@ -92,7 +104,8 @@ Usage: hostd [options]
        hostd request [--invite FILE] [--name NAME] [--label KEY=VALUE] [--state-dir DIR]
                          print this machine's request for enrolment, for \`beectl mesh enroll\`
 
-  --name NAME            name of this host             [BEEMESH_NAME; default: the machine's hostname]
+  --name NAME            name of this host             [BEEMESH_NAME; default: the one it was enrolled under,
+                                                        else the machine's hostname]
   --bundle FILE          this machine's enrolment, from \`beectl mesh enroll\`; kept, so needed once [BEEMESH_BUNDLE]
   --dev                  without enrolment: a mesh of this machine alone, for development
   --state-dir DIR        key, pods and volumes         [BEEMESH_STATE_DIR; default: /var/lib/beemesh as root,
@@ -184,7 +197,6 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTt
 	});
 	const runtimeDir = isRoot ? '/run' : (env['XDG_RUNTIME_DIR'] ?? `/tmp/beemesh-${userInfo().uid}`);
 	const defaults = {
-		name: nameFrom(hostname()),
 		dev: false,
 		stateDir: isRoot ? '/var/lib/beemesh' : join(env['HOME'] ?? '.', '.local/state/beemesh'),
 		socket: join(runtimeDir, 'beemesh/hostd.sock'),
@@ -206,7 +218,8 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, isTt
 		throw new MeshError('invalid_input', `${from}setting ${v.getDotPath(issue) ?? setting}: ${tell(issue)}`);
 	}
 	const { stateDir, socket } = parsed.output;
-	const config = { ...parsed.output, stateDir: resolve(stateDir), socket: resolve(socket) };
+	const machineName = nameFrom(hostname());
+	const config = { ...parsed.output, machineName, stateDir: resolve(stateDir), socket: resolve(socket) };
 	return isRequest ? { run: 'request', config, invite } : { run: 'host', config };
 }
 

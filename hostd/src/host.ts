@@ -4,7 +4,7 @@ import { suite } from '@beemesh/sdk/identity';
 import type { Logger, MetricsRegistry } from '@beemesh/sdk/telemetry';
 import type { HostInfo } from './api/contract.ts';
 import { serveOwners } from './api/server.ts';
-import type { HostConfig } from './config.ts';
+import { type HostConfig, hostNameOf } from './config.ts';
 import { loadNodeKeys } from './enrolment/node-keys.ts';
 import { openMembership } from './enrolment/open.ts';
 import { createMeshNode } from './mesh/index.ts';
@@ -41,8 +41,10 @@ export async function startHost(components: {
 		const policy = await loadHostPolicy(config);
 		started.use(await holdStateDir(config.stateDir));
 		const keys = await loadNodeKeys(config.stateDir);
-		const { stateDir, bundle, dev, name } = config;
-		const membership = await openMembership({ stateDir, keys, bundle, dev, name, logger, nowMs });
+		const { stateDir, bundle, dev } = config;
+		const machine = { name: hostNameOf(config, undefined), keys };
+		const membership = await openMembership({ stateDir, bundle, dev, ...machine, logger, nowMs });
+		const name = hostNameOf(config, membership.bundle.name);
 		const runtime = started.use(await openRuntime(config, membership.machineId, policy));
 		const runtimeVersion = await runtime.check();
 		const capacity = allocatableOf(await readMachineFacts({ stateDir: config.stateDir }), config.reserve);
@@ -50,14 +52,14 @@ export async function startHost(components: {
 		const pods = createPodManager({ runtime, stateDir: config.stateDir, logger });
 		started.defer(() => pods.close());
 		const ended = new EndedWorkloads();
-		const hosting = new Hosting({ config, runtime, pods, resources, ended, membership, logger, nowMs });
+		const hosting = new Hosting({ config, name, runtime, pods, resources, ended, membership, logger, nowMs });
 		started.defer(() => hosting.close());
 
 		let leaving = false;
 		const mesh = started.use(
 			await createMeshNode({
 				membership,
-				name: config.name,
+				name,
 				labels: config.labels,
 				listen: [quicAddress(config.bind, config.port)],
 				announce: config.advertise === undefined ? [] : [quicAddress(config.advertise, config.port)],
@@ -109,7 +111,7 @@ export async function startHost(components: {
 
 		const info: HostInfo = {
 			machineId: mesh.machineId,
-			name: config.name,
+			name,
 			addresses: [...mesh.addresses()],
 			version: VERSION,
 			runtime: config.runtime,

@@ -22,10 +22,10 @@ else await run(invocation.config);
 
 async function request({ config, invite }: Extract<Invocation, { run: 'request' }>): Promise<void> {
 	try {
-		const { text, machineId, mesh } = await makeRequest(config, invite, Date.now());
+		const { text, machineId, name, mesh } = await makeRequest(config, invite, Date.now());
 		process.stdout.write(text);
 		process.stderr.write(
-			`request of machine ${machineId} (${config.name})${mesh === undefined ? '' : ` to mesh ${mesh}`}\n` +
+			`request of machine ${machineId} (${name})${mesh === undefined ? '' : ` to mesh ${mesh}`}\n` +
 				'have it enrolled with `beectl mesh enroll`, and start hostd with --bundle FILE\n',
 		);
 	} catch (error) {

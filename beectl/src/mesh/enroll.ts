@@ -64,6 +64,7 @@ export function enrollMachine(
 	let next: OpenedMeshFile = { ...file, ledger, join };
 	if (known?.revokedMs !== undefined) next = { ...next, epoch: epochOf(next, nowMs) };
 	const bundle: MeshBundle = {
+		name,
 		genesis: next.mesh.envelope,
 		epoch: next.epoch.envelope,
 		credential: certificateFor(next, csr, serial, exp, terms, nowMs),

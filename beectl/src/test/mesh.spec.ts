@@ -127,6 +127,7 @@ describe('beectl mesh', () => {
 		it('answers a request with a bundle that makes its machine a member', async () => {
 			const { bundle, machine, err } = await enroll('', bee, 'bee-1', { zone: 'cellar' });
 			expect(machine.machineId).to.equal(bee.peer.peerId);
+			expect(bundle.name).to.equal('bee-1');
 			expect(machine.cert).to.deep.include({ caps: [], labels: {}, serial: 1 });
 			expect(machine.cert.sigKey).to.deep.equal(bee.signer.publicKey);
 			expect(machine.cert.exp - machine.cert.nbf).to.equal(30 * DAY_MS);

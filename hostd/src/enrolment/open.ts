@@ -29,6 +29,7 @@ export interface EnrolmentOptions {
 	readonly bundle: string | undefined;
 	/** Make a mesh of this machine alone when it belongs to none. */
 	readonly dev: boolean;
+	/** For a development mesh. */
 	readonly name: string;
 	readonly logger: Logger;
 	readonly nowMs: () => number;

@@ -293,7 +293,9 @@ class Node implements MeshNode {
 			for (const other of this.rpc.sessions()) if (other !== session) other.notify(PRESENCE_CHANNEL, introduction);
 		}
 		session.onClose((error) => {
-			if (this.#closed || this.rpc.get(machineId) !== undefined) return;
+			if (this.#closed) return;
+			const next = this.rpc.get(machineId);
+			if (next !== undefined) return this.#restarted(next);
 			this.#options.logger.debug('session with host ended', { machineId, error });
 			// It will take us for suspect too, until it hears something newer.
 			this.#announcer.renew();
@@ -301,6 +303,15 @@ class Node implements MeshNode {
 			// Also a bootstrap host that said goodbye: it may be back.
 			this.#connector.lost(machineId);
 		});
+	}
+
+	/**
+	 * Another process of a host that we took for present. It knows nobody, so it is to be introduced like any that has
+	 * come; unless somebody told us of it before, who has introduced it.
+	 */
+	#restarted({ principal: { machineId, presence } }: Session<MachinePrincipal>): void {
+		if (!this.#table.isNews(machineId, presence.seq)) return;
+		this.#tell(this.#table.suspect(machineId, this.#options.clock.nowMs(), 'restarted'));
 	}
 
 	#receiveStatus(payload: Uint8Array, { machineId }: MachinePrincipal): void {

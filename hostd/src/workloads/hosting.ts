@@ -40,7 +40,9 @@ const LAST_LINES = 5;
 const LEAVE_GRACE_MS = 40_000;
 
 export interface HostingOptions {
-	readonly config: HostConfig;
+	readonly config: Omit<HostConfig, 'name' | 'machineName'>;
+	/** What this host is called. */
+	readonly name: string;
 	readonly runtime: Runtime;
 	readonly pods: PodManager;
 	readonly resources: Accountant;
@@ -265,10 +267,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 	async *logs(owner: OwnerId, input: LogsInput, signal: AbortSignal): AsyncGenerator<LogsLine> {
 		const pod = this.#registry.get(input.podId);
 		if (pod === undefined || pod.bundle.charter.body.owner !== owner) {
-			throw new MeshError(
-				'not_found',
-				`there is no pod ${input.podId} of this owner on host ${this.#options.config.name}`,
-			);
+			throw new MeshError('not_found', `there is no pod ${input.podId} of this owner on host ${this.#options.name}`);
 		}
 		yield* this.#options.runtime.logs(pod.podId, {
 			follow: input.follow,
@@ -281,7 +280,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 
 	#statusOf(pod: HostedPod): PodStatus {
 		const { machineId } = this.#mesh;
-		return statusOf(pod, this.#options.pods.get(pod.podId), { machineId, name: this.#options.config.name });
+		return statusOf(pod, this.#options.pods.get(pod.podId), { machineId, name: this.#options.name });
 	}
 
 	// One pod's life
@@ -352,7 +351,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 		return {
 			machineId: this.#mesh.machineId,
 			machineAddresses: [...this.#mesh.addresses()],
-			machineName: config.name,
+			machineName: this.#options.name,
 			...(zone === undefined ? {} : { zone }),
 			slot: pod.award.slot,
 			gen: pod.award.gen,

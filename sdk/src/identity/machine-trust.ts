@@ -125,5 +125,7 @@ export class MachineTrust {
 export type MachineRecordType = 'host-statement' | 'presence' | 'lease';
 
 function revoked(machineId: MachineId): MeshError {
-	return new MeshError('unauthorized', `machine ${machineId} has been revoked from this mesh`);
+	return new MeshError('unauthorized', `machine ${machineId} has been revoked from this mesh`, {
+		details: { refusal: 'revoked' },
+	});
 }

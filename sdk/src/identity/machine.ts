@@ -190,7 +190,8 @@ function requireTerm(
 }
 
 function requireOfMesh(what: string, meshId: RecordCid, mesh: OpenedMesh): void {
-	if (meshId !== mesh.cid) throw new MeshError('unauthorized', `${what} is of another mesh`);
+	if (meshId !== mesh.cid)
+		throw new MeshError('unauthorized', `${what} is of another mesh`, { details: { refusal: 'mesh' } });
 }
 
 /** Throws `unauthorized` unless the certificate names these keys, all three. */

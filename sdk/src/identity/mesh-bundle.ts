@@ -10,6 +10,7 @@ import {
 	keyringSchema,
 	LIMITS,
 	type MachineId,
+	nameSchema,
 } from '../wire/index.ts';
 import { type KemKeyPair, sealTo, sha256 } from './keys.ts';
 
@@ -24,6 +25,8 @@ export function keyringIdOf(keyring: Keyring): Uint8Array {
 }
 
 export const meshBundleSchema = v.strictObject({
+	/** Under which the operator enrolled this machine. Absent in bundles of before there was one. */
+	name: v.optional(nameSchema),
 	genesis: envelopeSchema,
 	epoch: envelopeSchema,
 	credential: envelopeSchema,

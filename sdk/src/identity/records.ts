@@ -172,9 +172,13 @@ export function requireValid(
 	nowMs: number,
 ): void {
 	if (nowMs + LIMITS.skewMs < record.nbf)
-		throw new MeshError('unauthorized', `${what} is not valid before ${new Date(record.nbf).toISOString()}`);
+		throw new MeshError('unauthorized', `${what} is not valid before ${new Date(record.nbf).toISOString()}`, {
+			details: { refusal: 'not_yet_valid' },
+		});
 	if (nowMs > record.exp)
-		throw new MeshError('unauthorized', `${what} expired at ${new Date(record.exp).toISOString()}`);
+		throw new MeshError('unauthorized', `${what} expired at ${new Date(record.exp).toISOString()}`, {
+			details: { refusal: 'expired' },
+		});
 }
 
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

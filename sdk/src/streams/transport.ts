@@ -42,7 +42,10 @@ export interface Transport extends AsyncDisposable {
 	/** Serves a protocol. The remote peer ID is proved by the connection's handshake. */
 	handle(protocol: string, on: (stream: ByteStream, remote: PeerId) => void): Disposable;
 	isConnected(peer: PeerId): boolean;
-	/** Closes every connection to the peer, e.g. because it was refused. */
-	disconnect(peer: PeerId): Promise<void>;
+	/**
+	 * Closes every connection to the peer, e.g. because it was refused. With `keep`, a stream of that peer: only those
+	 * that are older than the stream's own, e.g. because they lead to a process that this one has replaced.
+	 */
+	disconnect(peer: PeerId, keep?: ByteStream): Promise<void>;
 	onPeer(listener: (event: PeerEvent) => void): Disposable;
 }

@@ -35,7 +35,7 @@ export const enroll: Command = {
 		again: { type: 'boolean', help: 'take back a machine that was revoked' },
 	},
 	notes:
-		'A request is what `hostd request` prints on the machine; - reads it from standard input. The bundle can be opened by\nthat machine alone, so it may travel as you like. Check that the machine ID shown is the one that the machine printed.\nLabels that a machine asks for are not certified unless you accept them: workloads choose their hosts by labels.\nAddresses given with --join are remembered for the machines that follow. A mesh of more than one machine needs some that\nrenew (--renews): without one, each has to be enrolled again before its certificate ends.',
+		'A request is what `hostd request` prints on the machine; - reads it from standard input. The bundle can be opened by\nthat machine alone, so it may travel as you like. Check that the machine ID shown is the one that the machine printed.\nA machine is enrolled under the name in its request (`hostd request --name`), and goes by it unless hostd is told another.\nLabels that a machine asks for are not certified unless you accept them: workloads choose their hosts by labels.\nAddresses given with --join are remembered for the machines that follow. A mesh of more than one machine needs some that\nrenew (--renews): without one, each has to be enrolled again before its certificate ends.',
 	examples: [
 		['mesh enroll bee-1.request -o bee-1.bundle --renews', 'the first machine, which renews those to come'],
 		['mesh enroll *.request -o bundles/ --label zone=cellar', 'several at once'],

@@ -23,7 +23,9 @@ export type HostEvent =
 	| { readonly type: 'up'; readonly presence: Presence }
 	/** Says something else than before. */
 	| { readonly type: 'changed'; readonly presence: Presence }
-	| { readonly type: 'down'; readonly machineId: MachineId; readonly reason: 'expired' | 'suspected' | 'left' };
+	| { readonly type: 'down'; readonly machineId: MachineId; readonly reason: DownReason };
+
+export type DownReason = 'expired' | 'suspected' | 'restarted' | 'left';
 
 interface Entry {
 	readonly presence: Presence;
@@ -41,8 +43,8 @@ export interface PresenceTable {
 	 * absent, what was known of that stays.
 	 */
 	accept(presence: Presence, envelope: Uint8Array | undefined, nowMs: number): readonly HostEvent[] | undefined;
-	/** Its session is gone: drop it now, TTL or not. */
-	suspect(machineId: MachineId, nowMs: number): readonly HostEvent[];
+	/** Its session is gone, or its process: drop it now, TTL or not. */
+	suspect(machineId: MachineId, nowMs: number, reason?: DownReason): readonly HostEvent[];
 	expire(nowMs: number): readonly HostEvent[];
 	nextDeadlineMs(): number | undefined;
 	get(machineId: MachineId): Presence | undefined;
@@ -74,11 +76,11 @@ export function createPresenceTable(config: PresenceConfig = DEFAULT_PRESENCE): 
 			if (left) return wasPresent ? [{ type: 'down', machineId: presence.machineId, reason: 'left' }] : [];
 			return [{ type: wasPresent ? 'changed' : 'up', presence }];
 		},
-		suspect(machineId, nowMs) {
+		suspect(machineId, nowMs, reason = 'suspected') {
 			const entry = entries.get(machineId);
 			if (entry === undefined || entry.goneAtMs !== undefined) return [];
 			entry.goneAtMs = nowMs;
-			return [{ type: 'down', machineId, reason: 'suspected' }];
+			return [{ type: 'down', machineId, reason }];
 		},
 		expire(nowMs) {
 			const events: HostEvent[] = [];

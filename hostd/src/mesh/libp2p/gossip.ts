@@ -19,6 +19,7 @@ import { createBlame } from '../core/blame.ts';
 import { createRateLimit, type RateConfig } from '../core/rate.ts';
 import { SEALED_BYTES_MAX } from '../gossip-seal.ts';
 import type { Gossip, GossipHandler, Verdict } from '../ports.ts';
+import { keepLinks, type LinkedRouter } from './gossip-links.ts';
 import { SCORES, scoring } from './gossip-scores.ts';
 
 const INBOUND_BYTES_MAX = 128 * 1024;
@@ -40,7 +41,7 @@ const RESULTS: Readonly<Record<Verdict, TopicValidatorResult>> = {
 };
 
 /** What gossipsub's class has and its interface does not say. */
-interface Router extends GossipSub {
+interface Router extends LinkedRouter {
 	handleReceivedRpc(from: { toString(): string }, rpc: unknown): Promise<void>;
 	handlePeerReadStreamError(error: Error, peer: { toString(): string }): void;
 	getScore(peer: string): number;
@@ -101,6 +102,7 @@ export function gossipService(topics: readonly string[], nowMs: () => number) {
 		};
 		const router = make(metered(components, meter)) as Router;
 		router.flooded = new Set();
+		keepLinks(router, (peer) => components.connectionManager.getConnections(peer));
 		const rpcs = createRateLimit(RPCS);
 		const { handleReceivedRpc, handlePeerReadStreamError } = router;
 		// Gossipsub decodes and routes however many there are.

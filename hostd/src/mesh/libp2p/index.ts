@@ -6,6 +6,7 @@ import type { PresenceSource } from '../announcer.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Membership } from '../membership.ts';
 import { createNode, type MeshNode, topicsOf } from '../node.ts';
+import { createRefusalLog } from '../refusals.ts';
 import { machineSessionIdentity } from '../session-identity.ts';
 import { createDht, dhtService } from './dht.ts';
 import { createGossip, gossipService } from './gossip.ts';
@@ -42,6 +43,7 @@ export async function createMeshNode(options: MeshOptions): Promise<MeshNode> {
 		session,
 		seed: membership.keys.peer.seed,
 		listen,
+		onRefused: createRefusalLog({ logger: rest.logger, metrics: rest.metrics, clock }),
 		...(announce === undefined ? {} : { announce }),
 		// Machines are introduced with their certificates; whom only the DHT has heard of is nobody.
 		mayDial: (peer) => trust.machine(peer as MachineId, nowMs()) !== undefined,

@@ -1,7 +1,8 @@
 /** A real host on loopback QUIC, as far as the mesh goes. */
 import { createNodeKeys } from '@beemesh/sdk/identity';
-import { createLogger, silentLogger, silentMetrics } from '@beemesh/sdk/telemetry';
+import { createLogger, type Logger, type Metrics, silentLogger, silentMetrics } from '@beemesh/sdk/telemetry';
 import type { Presence } from '@beemesh/sdk/wire';
+import type { Clock } from '../clock.ts';
 import { createMeshNode, type Membership, type MeshNode, type PresenceSource } from '../index.ts';
 import { createTestRoot } from './root.ts';
 
@@ -38,6 +39,10 @@ export async function startHost(options: {
 	readonly seed?: Uint8Array;
 	readonly membership?: Membership;
 	readonly port?: number;
+	/** @default silent, see {@link testLogger} */
+	readonly logger?: Logger;
+	readonly metrics?: Metrics;
+	readonly clock?: Clock;
 }): Promise<TestHost> {
 	const membership = options.membership ?? createTestRoot(options.mesh).enrol(createNodeKeys(options.seed));
 	const source = presenceSource();
@@ -48,8 +53,9 @@ export async function startHost(options: {
 		listen: [`/ip4/127.0.0.1/udp/${options.port ?? 0}/quic-v1`],
 		join: options.join ?? [],
 		presence: source,
-		logger: testLogger(options.name),
-		metrics: silentMetrics,
+		logger: options.logger ?? testLogger(options.name),
+		metrics: options.metrics ?? silentMetrics,
+		...(options.clock === undefined ? {} : { clock: options.clock }),
 	});
 	return {
 		node,

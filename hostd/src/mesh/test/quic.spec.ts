@@ -76,8 +76,8 @@ describe('mesh on QUIC', function () {
 			[
 				'--conditions=source',
 				fileURLToPath(new URL('./child.ts', import.meta.url)),
-				'killed',
-				one.node.addresses()[0] as string,
+				'--name=killed',
+				`--join=${one.node.addresses()[0]}`,
 			],
 			{ stdio: ['pipe', 'pipe', 'inherit'] },
 		);

@@ -1,5 +1,5 @@
 /** libp2p behind the `Transport` interface. */
-import type { Connection, Libp2p, PeerId as Libp2pPeerId } from '@libp2p/interface';
+import type { Connection, Libp2p, PeerId as Libp2pPeerId, Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
 import { isMeshError, MeshError } from '../../errors.ts';
@@ -20,6 +20,8 @@ export class Libp2pTransport implements Transport {
 	readonly peerId: PeerId;
 	readonly #node: Libp2p;
 	readonly #gate: ConnectionGate;
+	/** Over which connection a stream runs. */
+	readonly #carriers = new WeakMap<ByteStream, Connection>();
 
 	constructor(node: Libp2p, gate: ConnectionGate) {
 		this.#node = node;
@@ -37,7 +39,7 @@ export class Libp2pTransport implements Transport {
 		const overall = joinSignals(signal, DIAL_MS);
 		using _ = this.#gate.expecting(peer);
 		try {
-			const existing = this.#newest(id);
+			const existing = newestConnection(this.#node.getConnections(id));
 			if (existing !== undefined) {
 				const stream = await this.#openStream(existing, protocol, peer, joinSignals(overall, NEW_STREAM_MS));
 				if (stream !== undefined) return stream;
@@ -60,7 +62,7 @@ export class Libp2pTransport implements Transport {
 		// Takes effect at once; what is awaited is only the entry in the peer store.
 		const registered = this.#node.handle(
 			protocol,
-			(stream, connection) => on(byteStream(stream), connection.remotePeer.toString() as PeerId),
+			(stream, connection) => on(this.#carry(stream, connection), connection.remotePeer.toString() as PeerId),
 			{ maxInboundStreams: STREAMS_PER_PROTOCOL_MAX, maxOutboundStreams: STREAMS_PER_PROTOCOL_MAX },
 		);
 		registered.catch(() => undefined);
@@ -72,11 +74,15 @@ export class Libp2pTransport implements Transport {
 	}
 
 	isConnected(peer: PeerId): boolean {
-		return this.#newest(parsePeerId(peer)) !== undefined;
+		return newestConnection(this.#node.getConnections(parsePeerId(peer))) !== undefined;
 	}
 
-	async disconnect(peer: PeerId): Promise<void> {
-		for (const connection of this.#node.getConnections(parsePeerId(peer))) {
+	async disconnect(peer: PeerId, keep?: ByteStream): Promise<void> {
+		// In the order in which they were opened.
+		const connections = [...this.#node.getConnections(parsePeerId(peer))];
+		const kept = keep === undefined ? undefined : this.#carriers.get(keep);
+		const olderCount = kept === undefined ? 0 : Math.max(0, connections.indexOf(kept));
+		for (const connection of keep === undefined ? connections : connections.slice(0, olderCount)) {
 			connection.abort(new MeshError('unavailable', `disconnected from ${peer}`, { peer }));
 		}
 	}
@@ -100,14 +106,10 @@ export class Libp2pTransport implements Transport {
 		await this.#node.stop();
 	}
 
-	/** The newest: after a peer restarted, its old connection looks open until it times out. */
-	#newest(peer: Libp2pPeerId): Connection | undefined {
-		let newest: Connection | undefined;
-		for (const connection of this.#node.getConnections(peer)) {
-			if (connection.status !== 'open') continue;
-			if (newest === undefined || connection.timeline.open >= newest.timeline.open) newest = connection;
-		}
-		return newest;
+	#carry(stream: Stream, connection: Connection): ByteStream {
+		const carried = byteStream(stream);
+		this.#carriers.set(carried, connection);
+		return carried;
 	}
 
 	/** Undefined when the connection turned out to be dead; it is closed then. */
@@ -118,7 +120,8 @@ export class Libp2pTransport implements Transport {
 		signal: AbortSignal,
 	): Promise<ByteStream | undefined> {
 		try {
-			return byteStream(await connection.newStream(protocol, { signal, maxOutboundStreams: STREAMS_PER_PROTOCOL_MAX }));
+			const options = { signal, maxOutboundStreams: STREAMS_PER_PROTOCOL_MAX };
+			return this.#carry(await connection.newStream(protocol, options), connection);
 		} catch (error) {
 			const { name } = error as Error;
 			if (name === 'UnsupportedProtocolError') {
@@ -134,6 +137,16 @@ export class Libp2pTransport implements Transport {
 			return undefined;
 		}
 	}
+}
+
+/** Of several with one peer. After a peer restarted, its old connection looks open until it times out. */
+export function newestConnection(connections: readonly Connection[]): Connection | undefined {
+	let newest: Connection | undefined;
+	for (const connection of connections) {
+		if (connection.status !== 'open') continue;
+		if (newest === undefined || connection.timeline.open >= newest.timeline.open) newest = connection;
+	}
+	return newest;
 }
 
 function parsePeerId(peer: PeerId): Libp2pPeerId {

@@ -107,7 +107,13 @@ class MemoryTransport implements Transport {
 		return this.#connections.has(peer);
 	}
 
-	async disconnect(peer: PeerId): Promise<void> {
+	async disconnect(peer: PeerId, keep?: ByteStream): Promise<void> {
+		if (keep !== undefined) {
+			const streams = [...(this.#connections.get(peer) ?? [])];
+			const older = streams.slice(0, Math.max(0, streams.indexOf(keep as MemoryStream)));
+			for (const stream of older) stream.abort(new MeshError('unavailable', `${peer}: replaced`, { peer }));
+			return;
+		}
 		this.drop(peer, `${this.peerId} closed the connection`);
 		if (!this.#network.isCut(this.peerId, peer)) {
 			this.#network.peers.get(peer)?.drop(this.peerId, `${this.peerId} closed the connection`);

@@ -39,7 +39,8 @@ class Node<P> implements RpcNode<P> {
 	readonly #instance = randomBytes(INSTANCE_BYTES);
 	readonly #sessions = new Map<PeerId, PeerSession<P>>();
 	readonly #dials = new Map<PeerId, Dial<P>>();
-	readonly #handshakes = new Map<PeerId, number>();
+	/** Streams whose hello is under way, oldest first. */
+	readonly #handshakes = new Map<PeerId, Set<ByteStream>>();
 	readonly #listeners = new Set<(session: Session<P>) => void>();
 	readonly #watch: HeartbeatWatch<Link<P>> | undefined;
 	readonly #subscriptions: Disposable[];
@@ -137,20 +138,15 @@ class Node<P> implements RpcNode<P> {
 	}
 
 	async #accept(stream: ByteStream, remote: PeerId): Promise<void> {
-		const handshakes = this.#handshakes.get(remote) ?? 0;
+		const handshakes = this.#handshakes.get(remote)?.size ?? 0;
 		if (this.#closed || handshakes >= HANDSHAKES_PER_PEER_MAX) {
 			stream.abort(new MeshError('exhausted', `${remote} opens too many sessions at once`));
 			return;
 		}
-		this.#handshakes.set(remote, handshakes + 1);
 		try {
 			await this.#open(stream, remote, false, undefined);
 		} catch {
 			// The remote was told why; there is nobody here to tell.
-		} finally {
-			const left = (this.#handshakes.get(remote) ?? 1) - 1;
-			if (left === 0) this.#handshakes.delete(remote);
-			else this.#handshakes.set(remote, left);
 		}
 	}
 
@@ -163,12 +159,19 @@ class Node<P> implements RpcNode<P> {
 			instance: this.#instance,
 			signal,
 			session: () => this.#sessions.get(remote),
-			onOpen: () => this.#adopt(link),
+			onOpen: () => this.#adopt(link, stream),
 		});
-		await link.handshake();
+		const handshakes = this.#handshakes.get(remote) ?? new Set();
+		this.#handshakes.set(remote, handshakes.add(stream));
+		try {
+			await link.handshake();
+		} finally {
+			handshakes.delete(stream);
+			if (handshakes.size === 0 && this.#handshakes.get(remote) === handshakes) this.#handshakes.delete(remote);
+		}
 	}
 
-	#adopt(link: Link<P>): void {
+	#adopt(link: Link<P>, stream: ByteStream): void {
 		const peer = link.remote as PeerId;
 		if (this.#closed) {
 			link.abort(unavailable(peer, 'this node is closed'));
@@ -186,6 +189,8 @@ class Node<P> implements RpcNode<P> {
 			if (this.#sessions.get(peer) === session) this.#sessions.delete(peer);
 		});
 		existing?.abort(unavailable(peer, 'the remote restarted'));
+		// Older connections lead to the process that is gone, and look open for seconds: nobody else is to try them.
+		if (existing !== undefined && existing.instance !== session.instance) this.#disconnect(peer, stream);
 		this.#dials.get(peer)?.settle(session);
 		for (const listener of [...this.#listeners]) listener(session);
 	}
@@ -197,8 +202,14 @@ class Node<P> implements RpcNode<P> {
 	#dead(link: Link<P>, silentMs: number): void {
 		const peer = link.remote as PeerId;
 		link.abort(unavailable(peer, `nothing heard for ${Math.round(silentMs)} ms`));
-		// What else runs over its connections would wait for the transport to notice.
-		if (this.get(peer) === undefined) this.#transport.disconnect(peer).then(undefined, () => undefined);
+		if (this.get(peer) !== undefined) return;
+		// What else runs over its connections would wait for the transport to notice. One on which it says hello lives.
+		const [hello] = this.#handshakes.get(peer) ?? [];
+		this.#disconnect(peer, hello);
+	}
+
+	#disconnect(peer: PeerId, keep: ByteStream | undefined): void {
+		this.#transport.disconnect(peer, keep).then(undefined, () => undefined);
 	}
 }
 

@@ -12,6 +12,7 @@ import {
 	type Handshake,
 	type HandshakeEffect,
 	type HandshakeEvent,
+	type RefusalReason,
 	type SessionIdentity,
 } from './core/index.ts';
 
@@ -163,7 +164,9 @@ class FrameReader {
 		}
 		// Somebody who speaks something else is not waited for.
 		if (!MAGIC.every((byte, i) => (this.#buffer[i + 2] ?? byte) === byte)) {
-			throw new MeshError('unauthorized', 'BMS/1: the other side speaks no session protocol; it is not of a mesh');
+			throw new MeshError('unauthorized', 'BMS/1: the other side speaks no session protocol; it is not of a mesh', {
+				details: { refusal: 'protocol' satisfies RefusalReason },
+			});
 		}
 		if (this.#buffer.byteLength < length + 2) return undefined;
 		const frame = this.#buffer.subarray(2, length + 2);

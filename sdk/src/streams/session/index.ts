@@ -5,7 +5,15 @@
 
 export type { Channel } from './channel.ts';
 export { BATCH_BYTES, cutOff } from './channel.ts';
-export type { HandshakeLimits, Plane, RekeyLimits, Role, SessionIdentity, VerifiedPeer } from './core/index.ts';
+export type {
+	HandshakeLimits,
+	Plane,
+	RefusalReason,
+	RekeyLimits,
+	Role,
+	SessionIdentity,
+	VerifiedPeer,
+} from './core/index.ts';
 export { broken, decodeVarint, EMPTY, encodeVarint, RecordSplitter } from './core/index.ts';
 export type { Pipe } from './handshake.ts';
 export type { SecureStream, SecureStreamOptions } from './secure-stream.ts';

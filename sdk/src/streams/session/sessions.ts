@@ -11,10 +11,12 @@ import {
 	type HandshakeLimits,
 	Initiator,
 	type Pending,
+	type RefusalReason,
 	type RekeyConfig,
 	type RekeyLimits,
 	Responder,
 	type Role,
+	refusalReasonOf,
 	resolveLimits,
 	resolveRekey,
 	type SessionCrypto,
@@ -37,7 +39,9 @@ export interface SessionsOptions<P> {
 
 export interface Refused {
 	readonly remote: PeerId | undefined;
+	/** Undefined for loopback and the like. */
 	readonly address: Address;
+	readonly reason: RefusalReason;
 	readonly error: Error;
 }
 
@@ -188,7 +192,7 @@ export class Sessions<P> implements SessionRegistry<P> {
 		if (!this.#guard.begin(pending)) {
 			const why = `BMS/1: ${remote ?? 'a peer'} was turned away: too many handshakes at once`;
 			const error = new MeshError('exhausted', why);
-			this.#onRefused({ remote, address, error });
+			this.#onRefused({ remote, address, reason: 'busy', error });
 			throw error;
 		}
 		const who = `${remote ?? ''} ${address ?? ''}`;
@@ -197,7 +201,8 @@ export class Sessions<P> implements SessionRegistry<P> {
 		try {
 			return await this.#run(pipe, machine, { ...options, signal: signals });
 		} catch (error) {
-			if (signal?.aborted !== true) this.#onRefused({ remote, address, error: error as Error });
+			if (signal?.aborted !== true)
+				this.#onRefused({ remote, address, reason: refusalReasonOf(error), error: error as Error });
 			throw error;
 		} finally {
 			this.#guard.end(pending);

@@ -224,6 +224,24 @@ export function transportSuite(kind: string, makePair: () => Promise<[Transport,
 			expect(a.isConnected(b.peerId)).to.equal(false);
 		});
 
+		it('keeps what is not older than a stream that is to be kept', async () => {
+			const { a, b, acceptor } = await connected();
+			const kept = await a.dial(b.peerId, PROTOCOL);
+			const { stream: far } = await acceptor.next();
+			const later = await a.dial(b.peerId, PROTOCOL);
+			const { stream: laterFar } = await acceptor.next();
+			await a.disconnect(b.peerId, kept);
+			expect(a.isConnected(b.peerId)).to.equal(true);
+			for (const [near, remote] of [
+				[kept, far],
+				[later, laterFar],
+			] as const) {
+				near.write(pattern(3));
+				await near.close();
+				expect(await readAll(remote)).to.have.length(3);
+			}
+		});
+
 		it('says that a protocol is not served', async () => {
 			const { a, b } = await connected();
 			const error = await failure(a.dial(b.peerId, '/test/nobody/1.0.0'));

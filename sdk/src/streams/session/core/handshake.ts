@@ -8,6 +8,7 @@ import type { SessionCrypto, SuiteId } from './crypto.ts';
 import { PLANES, type SessionIdentity, type VerifiedPeer } from './identity.ts';
 import { contextOf, encodeStatement, type Role } from './key-schedule.ts';
 import type { Alert } from './messages.ts';
+import type { RefusalReason } from './refusal-reason.ts';
 import type { Tickets } from './tickets.ts';
 
 export interface HandshakeConfig<P> {
@@ -71,8 +72,11 @@ export function generic(config: { readonly remote: PeerId | undefined }): Refusa
 	return new Refusal(unauthorized(config.remote, 'the handshake does not verify'), 'failed');
 }
 
-export function unauthorized(remote: PeerId | undefined, why: string): MeshError {
-	return new MeshError('unauthorized', `BMS/1: ${remote ?? 'the other side'}: ${why}`, peerOption(remote));
+export function unauthorized(remote: PeerId | undefined, why: string, reason: RefusalReason = 'handshake'): MeshError {
+	return new MeshError('unauthorized', `BMS/1: ${remote ?? 'the other side'}: ${why}`, {
+		...peerOption(remote),
+		details: { refusal: reason },
+	});
 }
 
 /** What the other side's alert means to us. Nobody vouches for an alert: it only ends the attempt. */
@@ -80,22 +84,27 @@ export function alerted(remote: PeerId | undefined, alert: Alert): MeshError {
 	const who = `BMS/1: ${remote ?? 'the other side'}`;
 	switch (alert) {
 		case 'version':
-			return new MeshError('unauthorized', `${who} speaks another version: update the older side`, peerOption(remote));
+			return unauthorized(remote, 'speaks another version: update the older side', 'version');
 		case 'gate':
 			return unauthorized(
 				remote,
 				'refused us: other mesh or plane, or our pre-shared key is not (or no longer) theirs',
+				'refused_us',
 			);
 		case 'suite':
-			return unauthorized(remote, 'refused us: it shares no cipher with us');
+			return unauthorized(remote, 'refused us: it shares no cipher with us', 'refused_us');
 		case 'certificate':
-			return unauthorized(remote, 'refused our certificate: it may have expired or been revoked; enrol again');
+			return unauthorized(
+				remote,
+				'refused our certificate: it may have expired or been revoked; enrol again',
+				'refused_us',
+			);
 		case 'busy':
 			return new MeshError('exhausted', `${who} has too many handshakes: try again in a second`, peerOption(remote));
 		case 'unready':
 			return new MeshError('unavailable', `${who} has no certificate yet`, peerOption(remote));
 		case 'failed':
-			return unauthorized(remote, 'says that our handshake does not verify');
+			return unauthorized(remote, 'says that our handshake does not verify', 'refused_us');
 	}
 }
 
@@ -115,7 +124,7 @@ export function guarded<P>(
 function refusalOf<P>(config: HandshakeConfig<P>, thrown: unknown): Refusal {
 	if (isMeshError(thrown, 'unavailable')) return new Refusal(thrown, 'unready');
 	if (isMeshError(thrown, 'conflict')) {
-		return new Refusal(unauthorized(config.remote, thrown.message), 'version');
+		return new Refusal(unauthorized(config.remote, thrown.message, 'version'), 'version');
 	}
 	// Malformed messages, refused KEM keys and the like.
 	const why = isMeshError(thrown) ? 'the handshake does not verify' : `the handshake failed: ${String(thrown)}`;
@@ -131,6 +140,7 @@ export function certificateRefused(remote: PeerId | undefined, error: unknown): 
 	return new Refusal(
 		new MeshError('unauthorized', `BMS/1: certificate of ${remote ?? 'the other side'} refused: ${why}`, {
 			cause: error,
+			details: { refusal: 'certificate' satisfies RefusalReason },
 			...peerOption(remote),
 		}),
 		'certificate',

@@ -25,6 +25,7 @@ export {
 	RECORD_BYTES_MAX,
 	RecordSplitter,
 } from './records.ts';
+export { REFUSAL_REASONS, type RefusalReason, refusalReasonOf } from './refusal-reason.ts';
 export { Responder } from './responder.ts';
 export { decodeVarint, encodeVarint, StreamNumbers } from './stream-numbers.ts';
 export { Tickets } from './tickets.ts';

@@ -42,6 +42,7 @@ import {
 	PSKS_MAX,
 	typeOf,
 } from './messages.ts';
+import type { RefusalReason } from './refusal-reason.ts';
 import type { Ticket } from './tickets.ts';
 
 interface Offer {
@@ -125,7 +126,7 @@ export class Responder<P> implements Handshake<P> {
 		const suite = crypto.suites.find((id) => m1.suites.includes(id));
 		if (suite === undefined) {
 			throw new Refusal(
-				unauthorized(remote, `offers ciphers ${m1.suites.join()}, we need ${crypto.suites.join()}`),
+				unauthorized(remote, `offers ciphers ${m1.suites.join()}, we need ${crypto.suites.join()}`, 'suite'),
 				'suite',
 			);
 		}
@@ -156,17 +157,18 @@ export class Responder<P> implements Handshake<P> {
 
 	#passGate(m1: DecodedM1): { readonly psk: Uint8Array; readonly gate: number } {
 		const { crypto, identity, remote } = this.#config;
-		const refuse = (why: string): Refusal => new Refusal(unauthorized(remote, why), 'gate');
+		const refuse = (reason: RefusalReason, why: string): Refusal =>
+			new Refusal(unauthorized(remote, why, reason), 'gate');
 		if (m1.plane !== PLANES[identity.plane])
-			throw refuse(`is of plane ${m1.plane}, we are of the ${identity.plane} plane`);
-		if (!equalBytes(m1.domain, identity.domain)) throw refuse('belongs to another mesh or owner');
+			throw refuse('plane', `is of plane ${m1.plane}, we are of the ${identity.plane} plane`);
+		if (!equalBytes(m1.domain, identity.domain)) throw refuse('mesh', 'belongs to another mesh or owner');
 		// Of two that both sides know, the one that is newer here: during a rotation some have only one of them.
 		for (const psk of identity.psks().slice(0, PSKS_MAX)) {
 			const expected = gateOf(crypto, psk, this.#context, m1.gated);
 			const gate = m1.gates.findIndex((given) => equalBytes(given, expected));
 			if (gate >= 0) return { psk, gate };
 		}
-		throw refuse('does not know our pre-shared key');
+		throw refuse('psk', 'does not know our pre-shared key');
 	}
 
 	#answerInFull(): readonly HandshakeEffect<P>[] {
