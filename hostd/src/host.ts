@@ -41,8 +41,8 @@ export async function startHost(components: {
 		const policy = await loadHostPolicy(config);
 		started.use(await holdStateDir(config.stateDir));
 		const keys = await loadNodeKeys(config.stateDir);
-		const { stateDir, bundle, dev, name } = config;
-		const membership = await openMembership({ stateDir, keys, bundle, dev, name, logger, nowMs });
+		const { stateDir, bundle, dev, name, labels } = config;
+		const membership = await openMembership({ stateDir, keys, bundle, dev, name, labels, logger, nowMs });
 		const runtime = started.use(await openRuntime(config, membership.machineId, policy));
 		const runtimeVersion = await runtime.check();
 		const capacity = allocatableOf(await readMachineFacts({ stateDir: config.stateDir }), config.reserve);

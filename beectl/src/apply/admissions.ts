@@ -17,6 +17,7 @@ import {
 	openAdmission,
 	openReplicaCert,
 	requireAsRequested,
+	requireSelected,
 	sealAdmission,
 	signRecordPart,
 } from '@beemesh/sdk/identity';
@@ -73,6 +74,7 @@ export class Admissions {
 		const { manifestCid } = statement.body;
 		if (manifestCid !== bundle.charter.body.manifestCid)
 			return refuse('the host says that it runs something else than what was applied');
+		requireSelected(bundle.manifest, machine);
 		const before = this.#admitted.get(event.awardId);
 		if (before?.request.csrCid === cid) return before.request;
 		if (before !== undefined) return refuse('another replica was admitted on this award');

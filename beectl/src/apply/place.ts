@@ -4,7 +4,7 @@
  */
 import { openReasons, type PlaceEvent, tenderFor } from '@beemesh/sdk/api';
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
-import { createKemKey, sealBundle } from '@beemesh/sdk/identity';
+import { createKemKey, requireSelected, sealBundle } from '@beemesh/sdk/identity';
 import { LIMITS, type MachineId, type SlotGen } from '@beemesh/sdk/wire';
 import { EXIT, Failure } from '../cli/exit.ts';
 import type { HostClient } from '../host/client.ts';
@@ -152,13 +152,14 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 		}
 	}
 
-	/** To a machine of our mesh only, whatever the entry host says of it; without it the award goes to another. */
+	/** To a machine of our mesh that fits the workload only, whatever the entry host says of it; without it the award goes to another. */
 	async function deliver(event: Extract<PlaceEvent, { type: 'awarded' }>): Promise<void> {
 		const { awardId, machineId, credential, slot } = event;
 		try {
 			const winner = client.machineOf(credential);
 			if (winner.machineId !== machineId)
 				throw new MeshError('unauthorized', `the certificate shown for machine ${machineId} is of another one`);
+			requireSelected(bundle.manifest, winner);
 			await unlessOver(
 				api.deliver({ awardId, sealed: sealBundle(bundle.bundle, awardId, winner, replies) }, { signal }),
 			);

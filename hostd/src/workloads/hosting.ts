@@ -348,7 +348,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 		// A loopback address of the host means another machine, the pod itself, inside a network of its own.
 		const announced =
 			mesh !== undefined && !(isolated && isLoopback(publicIp)) && (isolated || publicIp !== config.bind);
-		const zone = config.labels['topology.kubernetes.io/zone'];
+		const zone = this.#mesh.self().labels['topology.kubernetes.io/zone'];
 		return {
 			machineId: this.#mesh.machineId,
 			machineAddresses: [...this.#mesh.addresses()],

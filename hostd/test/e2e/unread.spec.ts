@@ -45,7 +45,8 @@ describe('end-to-end privacy of a workload', function () {
 			daemons.push(
 				await startDaemon({
 					...{ name, mesh, folder: join(folder, name), join: entry === undefined ? [] : [entry.address] },
-					config: { bind: '127.0.0.1', port: 0, runtime: 'process', images, labels: { seat: name }, logLevel: 'debug' },
+					config: { bind: '127.0.0.1', port: 0, runtime: 'process', images, logLevel: 'debug' },
+					labels: { seat: name },
 				}),
 			);
 		}

@@ -9,6 +9,7 @@ import {
 	type Bundle,
 	type Charter,
 	type Csr,
+	certifiedPart,
 	decodeRecord,
 	encodeRecord,
 	type Genesis,
@@ -19,6 +20,7 @@ import {
 	type ReplicaId,
 	SLOTS_MAX,
 	type Tender,
+	unmetSelector,
 	type WorkloadId,
 	type WorkloadKind,
 } from '../wire/index.ts';
@@ -198,6 +200,15 @@ export function openAdmission(
 		throw new MeshError('unauthorized', "the host's statement is about another admission request");
 	}
 	return { csr, statement };
+}
+
+/**
+ * Throws `unauthorized` unless the machine's certificate meets the manifest's nodeSelector: for whoever hands the workload
+ * out or admits a replica, whatever the host between says that the machine is.
+ */
+export function requireSelected({ spec }: Manifest, { machineId, cert }: OpenedMachine): void {
+	const unmet = unmetSelector(certifiedPart(spec.template.spec.nodeSelector ?? {}), cert.labels);
+	if (unmet !== undefined) throw new MeshError('unauthorized', `machine ${machineId} must not run it: ${unmet}`);
 }
 
 /** Makes and signs a tender. */

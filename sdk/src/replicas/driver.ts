@@ -12,6 +12,7 @@ import {
 	type OpenedMachine,
 	openAdmission,
 	peekRecord,
+	requireSelected,
 	sealBundle,
 } from '../identity/index.ts';
 import type { Caller } from '../streams/rpc/contract.ts';
@@ -228,13 +229,14 @@ export class ReplicaDriver {
 		}
 	}
 
-	/** To a machine of our mesh only, whatever our host says of it. */
+	/** To a machine of our mesh that fits the workload only, whatever our host says of it. */
 	async #deliver(event: Extract<PlaceEvent, { type: 'awarded' }>, { bundle, replies }: Placed): Promise<void> {
 		const { awardId, machineId, credential, slot, gen } = event;
 		try {
 			const machine = this.#world.machine(credential);
 			if (machine.machineId !== machineId)
 				throw new MeshError('unauthorized', `the certificate shown for ${machineId} is of ${machine.machineId}`);
+			requireSelected(bundle.manifest, machine);
 			await this.#world.calls().deliver({ awardId, sealed: sealBundle(bundle.bundle, awardId, machine, replies) });
 		} catch (error) {
 			this.#log.warn('the workload was not delivered to the winner', { slot, gen, machineId, error });

@@ -1,4 +1,5 @@
 /** Hosts in one process on a memory network: real mesh nodes and schedulers; only wire, gossip and DHT are in memory. */
+import { createNodeKeys } from '@beemesh/sdk/identity';
 import { silentMetrics } from '@beemesh/sdk/telemetry';
 import { createMemoryNetwork, type MemoryNetwork } from '@beemesh/sdk/testing';
 import type { Award, MachineId, Resources } from '@beemesh/sdk/wire';
@@ -73,24 +74,27 @@ export interface Cluster extends AsyncDisposable {
 
 export async function startCluster(
 	size: number,
-	options: NonNullable<Parameters<typeof startScheduler>[1]> = {},
+	options: NonNullable<Parameters<typeof startScheduler>[1]> & {
+		/** What a host says of itself, beside what is certified. */
+		readonly declares?: (host: number) => Readonly<Record<string, string>>;
+	} = {},
 ): Promise<Cluster> {
 	const network = createMemoryNetwork();
 	const hub = createHub();
 	const root = createTestRoot();
 	const hosts: SchedulerHost[] = [];
 	for (let i = 0; i < size; i++) {
-		const membership = root.enrol();
+		const name = `host-${i}`;
+		const membership = root.enrol(createNodeKeys(), { labels: { name, parity: i % 2 === 0 ? 'even' : 'odd' } });
 		const { machineId } = membership;
 		const first = hosts[0];
-		const name = `host-${i}`;
 		const mesh = createNode({
 			transport: network.join(machineId),
 			gossip: hub.gossip(machineId),
 			dht: hub.dht(machineId),
 			membership,
 			name,
-			labels: { name, parity: i % 2 === 0 ? 'even' : 'odd' },
+			labels: options.declares?.(i) ?? {},
 			join: first === undefined ? [] : [`/memory/${first.machineId}/p2p/${first.machineId}`],
 			presence: presenceSource(),
 			logger: testLogger(name),

@@ -34,14 +34,14 @@ const OTHER_HOSTS = [1, 2].map(() => createPeerKey().peerId as MachineId);
 const root = createKeyPair();
 const mesh = createMesh('test', root, Date.now());
 
-function credentialOf({ peer, signer, kem }: NodeKeys): Uint8Array {
+function credentialOf({ peer, signer, kem }: NodeKeys, labels: Record<string, string> = {}): Uint8Array {
 	const keys = { machineId: peer.peerId as MachineId, sigKey: signer.publicKey, kemKey: kem.publicKey };
-	return certifyMachine({ mesh: mesh.cid, ...keys, caps: [], labels: {}, serial: 1, nbf: Date.now() }, root);
+	return certifyMachine({ mesh: mesh.cid, ...keys, caps: [], labels, serial: 1, nbf: Date.now() }, root);
 }
 
 const tenderKey = createKeyPair();
 
-function makeBundle(replicas: number): OpenedBundle {
+function makeBundle(replicas: number, nodeSelector: Record<string, string> = {}): OpenedBundle {
 	const owner = createKeyPair();
 	const genesis = genesisFor(owner.publicKey, 'Deployment', 'default', 'web');
 	const wid = workloadIdOf(genesis);
@@ -49,7 +49,10 @@ function makeBundle(replicas: number): OpenedBundle {
 		apiVersion: 'apps/v1',
 		kind: 'Deployment',
 		metadata: { name: 'web', namespace: 'default' },
-		spec: { selector: { matchLabels: {} }, template: { spec: { containers: [{ name: 'web', image: 'web:1' }] } } },
+		spec: {
+			selector: { matchLabels: {} },
+			template: { spec: { nodeSelector, containers: [{ name: 'web', image: 'web:1' }] } },
+		},
 	};
 	const { bytes, cid } = encodeManifest(manifest);
 	const id = ownerIdOf(owner.publicKey);
@@ -261,6 +264,26 @@ describe('healing through the host', () => {
 			.to.throw()
 			.with.property('code', 'unauthorized');
 		expect(() => openSealedBundle(sealed, createUlid(Date.now()), winner.kem)).to.throw('another award');
+	});
+
+	it('is kept from a machine whose certificate does not meet the nodeSelector, though its host names it the winner', async () => {
+		const label = 'self-declared.beemesh.io/disk';
+		const bundle = makeBundle(2, { trusted: 'true', [label]: 'ssd' });
+		const host = new ScriptedHost(bundle);
+		const [liar, winner] = [createNodeKeys(), createNodeKeys()];
+		const awardId = createUlid(Date.now());
+		const credential = credentialOf(winner, { trusted: 'true' });
+		await heal(
+			host,
+			(at) => [
+				awarded(at, createUlid(Date.now()), liar),
+				{ ...awarded(at, createUlid(Date.now()), liar), credential: credentialOf(liar, { [label]: 'ssd' }) },
+				{ ...awarded(at, awardId, winner), credential },
+				{ ...pod(bundle, at, awardId, winner), credential },
+			],
+			1,
+		);
+		expect(host.delivered.map((delivery) => delivery.awardId)).to.deep.equal([awardId]);
 	});
 
 	it('signs the tender again for the slots that are left', async () => {
