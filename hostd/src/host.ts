@@ -93,7 +93,7 @@ export async function startHost(components: {
 			logger,
 			metrics,
 			admits: ({ manifest, charter }) => policy.check(manifest, charter.body),
-			deploy: (award, opened, signal) => hosting.deploy(award, opened, signal),
+			deploy: (award, opened, signal, replyKey) => hosting.deploy(award, opened, signal, replyKey),
 		});
 		started.use(scheduler);
 		hosting.connect({ mesh, scheduler, fleet });

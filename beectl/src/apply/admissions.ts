@@ -11,10 +11,12 @@ import {
 	EpochChain,
 	foundingEpoch,
 	groupKeyCommit,
+	type KemKeyPair,
 	linkOf,
 	type OpenedMachine,
 	type OpenedRecord,
 	openAdmission,
+	openPapers,
 	openReplicaCert,
 	requireAsRequested,
 	requireSelected,
@@ -36,11 +38,19 @@ export class Admissions {
 	readonly #workload: NewWorkload;
 	readonly #machineOf: (credential: Uint8Array) => OpenedMachine;
 	readonly #foundingSlots: number;
+	readonly #replies: KemKeyPair;
 	readonly #awards = new Map<string, SlotGen & { readonly machineId: MachineId }>();
 	readonly #admitted = new Map<string, Admitted>();
 	#chain: EpochChain | undefined;
 
-	constructor(workload: NewWorkload, machineOf: (credential: Uint8Array) => OpenedMachine, foundingSlots: number) {
+	/** `replies`: to which the papers of replicas are sealed. */
+	constructor(
+		workload: NewWorkload,
+		machineOf: (credential: Uint8Array) => OpenedMachine,
+		foundingSlots: number,
+		replies: KemKeyPair,
+	) {
+		this.#replies = replies;
 		this.#workload = workload;
 		this.#machineOf = machineOf;
 		this.#foundingSlots = foundingSlots;
@@ -57,7 +67,8 @@ export class Admissions {
 		const { bundle } = this.#workload;
 		const machine = this.#machineOf(event.credential);
 		const { machineId } = machine;
-		const { csr, statement } = openAdmission(event.csr, event.statement, machine);
+		const papers = openPapers(event.papers, event.awardId, this.#replies);
+		const { csr, statement } = openAdmission(papers.csr, event.statement, machine);
 		const { body, cid } = csr;
 		const refuse = (reason: string): AdmitRequest => ({
 			awardId: event.awardId,
@@ -78,7 +89,7 @@ export class Admissions {
 		const before = this.#admitted.get(event.awardId);
 		if (before?.request.csrCid === cid) return before.request;
 		if (before !== undefined) return refuse('another replica was admitted on this award');
-		const cert = openReplicaCert(event.cert);
+		const cert = openReplicaCert(papers.cert);
 		requireAsRequested(cert, csr, { machineId, manifestCid });
 		let sealed: Uint8Array;
 		try {

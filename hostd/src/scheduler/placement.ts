@@ -136,7 +136,7 @@ export class Placement {
 	csr(
 		at: SlotGen,
 		awardId: string,
-		asked: Pick<Extract<PlaceEvent, { type: 'csr' }>, 'csr' | 'cert' | 'statement' | 'credential'>,
+		asked: Pick<Extract<PlaceEvent, { type: 'csr' }>, 'papers' | 'statement' | 'credential'>,
 	): void {
 		this.#log.debug('replica asks for admission', { ...at, awardId });
 		this.events.push({ type: 'csr', slot: at.slot, gen: at.gen, awardId, ...asked });

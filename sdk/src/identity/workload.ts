@@ -186,6 +186,14 @@ export function openCsr(envelope: Uint8Array): OpenedRecord<'csr'> {
 	return csr;
 }
 
+/** Verifies a host's statement about an admission request: all of the request that whoever carries it gets to see. */
+export function openStatement(envelope: Uint8Array, machine: OpenedMachine): OpenedRecord<'host-statement'> {
+	const statement = openRecord('host-statement', envelope, [machine.cert.sigKey]);
+	if (statement.body.machineId !== machine.machineId)
+		throw new MeshError('unauthorized', "the host's statement names another machine than its signer");
+	return statement;
+}
+
 /** Verifies an admission request: the replica's own signature, and the statement of the machine it runs on. */
 export function openAdmission(
 	csrEnvelope: Uint8Array,
@@ -193,9 +201,7 @@ export function openAdmission(
 	machine: OpenedMachine,
 ): { csr: OpenedRecord<'csr'>; statement: OpenedRecord<'host-statement'> } {
 	const csr = openCsr(csrEnvelope);
-	const statement = openRecord('host-statement', statementEnvelope, [machine.cert.sigKey]);
-	if (statement.body.machineId !== machine.machineId)
-		throw new MeshError('unauthorized', "the host's statement names another machine than its signer");
+	const statement = openStatement(statementEnvelope, machine);
 	if (statement.body.csrCid !== csr.cid || statement.body.awardId !== csr.body.awardId) {
 		throw new MeshError('unauthorized', "the host's statement is about another admission request");
 	}

@@ -248,11 +248,11 @@ describe('scheduler in a mesh in memory', function () {
 
 	describe('admission', () => {
 		async function awaiting() {
-			const awarded = Promise.withResolvers<Award>();
+			const awarded = Promise.withResolvers<{ readonly award: Award; readonly replyKey: Uint8Array }>();
 			const { first } = await start(1, {
-				deploy: (award, _opened, signal) =>
+				deploy: (award, _opened, signal, replyKey) =>
 					new Promise((_, reject) => {
-						awarded.resolve(award);
+						awarded.resolve({ award, replyKey });
 						signal.addEventListener('abort', () => reject(signal.reason));
 					}),
 			});
@@ -261,16 +261,16 @@ describe('scheduler in a mesh in memory', function () {
 			const placing = placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 1), {
 				signal: client.signal,
 			});
-			const award = await awarded.promise;
+			const { award, replyKey } = await awarded.promise;
 			const ask = (replica = createNodeKeys()) => {
 				const { csrCid: _, ...papers } = admissionOf(award, first.mesh.membership.keys, replica);
-				return { awardId: award.awardId, requester: award.requester, ...papers };
+				return { awardId: award.awardId, requester: award.requester, replyKey, ...papers };
 			};
 			const stop = async () => {
 				client.abort();
 				return placing;
 			};
-			return { first, workload, award, ask, stop };
+			return { first, workload, award, replyKey, ask, stop };
 		}
 		const never = new AbortController().signal;
 		const failure = (promise: Promise<unknown>): Promise<MeshError> =>
@@ -295,19 +295,19 @@ describe('scheduler in a mesh in memory', function () {
 			await stop();
 		});
 
-		it('refuses a request for another slot, by another host, or on an unknown award', async () => {
-			const { first, award, stop } = await awaiting();
+		it('refuses a request of another manifest, by another host, or on an unknown award', async () => {
+			const { first, award, replyKey, stop } = await awaiting();
 			const asked = (changed: Partial<Award>, key = first.mesh.membership.keys) => {
 				const { csrCid: _, ...papers } = admissionOf({ ...award, ...changed }, key);
 				return failure(
 					first.scheduler.requestAdmission(
-						{ awardId: changed.awardId ?? award.awardId, requester: award.requester, ...papers },
+						{ awardId: changed.awardId ?? award.awardId, requester: award.requester, replyKey, ...papers },
 						never,
 					),
 				);
 			};
-			expect((await asked({ slot: 7 })).code).to.equal('unauthorized');
-			expect((await asked({ gen: 2 })).code).to.equal('unauthorized');
+			const { manifestCid } = createWorkload('other').charter;
+			expect((await asked({ manifestCid })).code).to.equal('unauthorized');
 			expect((await asked({}, createNodeKeys())).code).to.equal('unauthorized');
 			expect((await asked({ awardId: '0'.repeat(26) })).code).to.equal('conflict');
 			expect(ofType(await stop(), 'csr')).to.have.length(0);
