@@ -118,6 +118,7 @@ Usage: hostd [options]
   --advertise IP         address that others dial      [BEEMESH_ADVERTISE; default: the bind address]
   --join ADDR            multiaddr of a known host; repeatable [BEEMESH_JOIN, comma-separated]
   --label KEY=VALUE      for nodeSelector; repeatable  [BEEMESH_LABELS, comma-separated]
+                         counts when the certificate has it, or when KEY begins with self-declared.beemesh.io/
   --runtime NAME         process | podman              [BEEMESH_RUNTIME; default: podman]
   --podman-socket PATH   Podman's API socket           [BEEMESH_PODMAN_SOCKET; default: the system's]
   --policy FILE          JSON: what pods of which owner [BEEMESH_POLICY; default: nothing beyond what all may]

@@ -41,9 +41,9 @@ export async function startHost(components: {
 		const policy = await loadHostPolicy(config);
 		started.use(await holdStateDir(config.stateDir));
 		const keys = await loadNodeKeys(config.stateDir);
-		const { stateDir, bundle, dev } = config;
+		const { stateDir, bundle, dev, labels } = config;
 		const machine = { name: hostNameOf(config, undefined), keys };
-		const membership = await openMembership({ stateDir, bundle, dev, ...machine, logger, nowMs });
+		const membership = await openMembership({ stateDir, bundle, dev, labels, ...machine, logger, nowMs });
 		const name = hostNameOf(config, membership.bundle.name);
 		const runtime = started.use(await openRuntime(config, membership.machineId, policy));
 		const runtimeVersion = await runtime.check();
@@ -95,7 +95,7 @@ export async function startHost(components: {
 			logger,
 			metrics,
 			admits: ({ manifest, charter }) => policy.check(manifest, charter.body),
-			deploy: (award, opened, signal) => hosting.deploy(award, opened, signal),
+			deploy: (award, opened, signal, replyKey) => hosting.deploy(award, opened, signal, replyKey),
 		});
 		started.use(scheduler);
 		hosting.connect({ mesh, scheduler, fleet });

@@ -15,8 +15,8 @@ export interface Programs {
 export interface EnrolledMesh {
 	/** The root's file, for `beectl --mesh`. */
 	readonly file: string;
-	/** The bundle to start a host with. A state folder that has been enrolled before keeps its keys. */
-	enrol(name: string, stateDir: string): Promise<string>;
+	/** The bundle to start a host with, its labels certified. A state folder that has been enrolled before keeps its keys. */
+	enrol(name: string, stateDir: string, labels?: Readonly<Record<string, string>>): Promise<string>;
 }
 
 export async function createMesh({ node, hostd, beectl }: Programs, folder: string): Promise<EnrolledMesh> {
@@ -29,14 +29,15 @@ export async function createMesh({ node, hostd, beectl }: Programs, folder: stri
 	let enrolled: Promise<unknown> = Promise.resolve();
 	return {
 		file,
-		async enrol(name, stateDir) {
+		async enrol(name, stateDir, labels = {}) {
 			const [request, bundle] = [join(folder, `${name}.request`), join(folder, `${name}.bundle`)];
 			if (existsSync(bundle)) return bundle;
 			const words = ['request', '--invite', invite, '--name', name, '--state-dir', stateDir];
 			const { stdout } = await run(node, [hostd, ...words]);
 			writeFileSync(request, stdout);
 			// One after the other: each is a change of the mesh's file.
-			const enrolling = enrolled.then(() => operator('mesh', 'enroll', request, '-o', bundle, '--renews'));
+			const vouched = Object.entries(labels).flatMap(([key, value]) => ['--label', `${key}=${value}`]);
+			const enrolling = enrolled.then(() => operator('mesh', 'enroll', request, '-o', bundle, '--renews', ...vouched));
 			enrolled = enrolling.catch(() => undefined);
 			await enrolling;
 			return bundle;

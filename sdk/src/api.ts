@@ -2,7 +2,7 @@
 
 export { parseCpuMillis, parseQuantity } from './replicas/core/quantity.ts';
 export { requirementsOf } from './replicas/core/requirements.ts';
-export { openReasons } from './replicas/place-reasons.ts';
+export { openReasons, sealRefusal } from './replicas/place-reasons.ts';
 export * from './replicas/placement-api.ts';
 export * from './replicas/pod-api.ts';
 export { type TenderRequest, tenderFor } from './replicas/tender.ts';

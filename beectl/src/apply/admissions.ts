@@ -11,12 +11,15 @@ import {
 	EpochChain,
 	foundingEpoch,
 	groupKeyCommit,
+	type KemKeyPair,
 	linkOf,
 	type OpenedMachine,
 	type OpenedRecord,
 	openAdmission,
+	openPapers,
 	openReplicaCert,
 	requireAsRequested,
+	requireSelected,
 	sealAdmission,
 	signRecordPart,
 } from '@beemesh/sdk/identity';
@@ -35,11 +38,19 @@ export class Admissions {
 	readonly #workload: NewWorkload;
 	readonly #machineOf: (credential: Uint8Array) => OpenedMachine;
 	readonly #foundingSlots: number;
+	readonly #replies: KemKeyPair;
 	readonly #awards = new Map<string, SlotGen & { readonly machineId: MachineId }>();
 	readonly #admitted = new Map<string, Admitted>();
 	#chain: EpochChain | undefined;
 
-	constructor(workload: NewWorkload, machineOf: (credential: Uint8Array) => OpenedMachine, foundingSlots: number) {
+	/** `replies`: to which the papers of replicas are sealed. */
+	constructor(
+		workload: NewWorkload,
+		machineOf: (credential: Uint8Array) => OpenedMachine,
+		foundingSlots: number,
+		replies: KemKeyPair,
+	) {
+		this.#replies = replies;
 		this.#workload = workload;
 		this.#machineOf = machineOf;
 		this.#foundingSlots = foundingSlots;
@@ -56,7 +67,8 @@ export class Admissions {
 		const { bundle } = this.#workload;
 		const machine = this.#machineOf(event.credential);
 		const { machineId } = machine;
-		const { csr, statement } = openAdmission(event.csr, event.statement, machine);
+		const papers = openPapers(event.papers, event.awardId, this.#replies);
+		const { csr, statement } = openAdmission(papers.csr, event.statement, machine);
 		const { body, cid } = csr;
 		const refuse = (reason: string): AdmitRequest => ({
 			awardId: event.awardId,
@@ -73,10 +85,11 @@ export class Admissions {
 		const { manifestCid } = statement.body;
 		if (manifestCid !== bundle.charter.body.manifestCid)
 			return refuse('the host says that it runs something else than what was applied');
+		requireSelected(bundle.manifest, machine);
 		const before = this.#admitted.get(event.awardId);
 		if (before?.request.csrCid === cid) return before.request;
 		if (before !== undefined) return refuse('another replica was admitted on this award');
-		const cert = openReplicaCert(event.cert);
+		const cert = openReplicaCert(papers.cert);
 		requireAsRequested(cert, csr, { machineId, manifestCid });
 		let sealed: Uint8Array;
 		try {

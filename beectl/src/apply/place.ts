@@ -2,9 +2,9 @@
  * Places all slots of a workload through the entry host, seals the workload to each winner, and admits the replicas that
  * start. The entry host sees who won, and not what.
  */
-import { openReasons, type PlaceEvent, tenderFor } from '@beemesh/sdk/api';
+import { openReasons, type PlaceEvent, sealRefusal, tenderFor } from '@beemesh/sdk/api';
 import { isMeshError, MeshError } from '@beemesh/sdk/errors';
-import { createKemKey, sealBundle } from '@beemesh/sdk/identity';
+import { createKemKey, requireSelected, sealBundle } from '@beemesh/sdk/identity';
 import { LIMITS, type MachineId, type SlotGen } from '@beemesh/sdk/wire';
 import { EXIT, Failure } from '../cli/exit.ts';
 import type { HostClient } from '../host/client.ts';
@@ -40,11 +40,11 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 	const { api, machine } = client;
 	const { kind, replicas, name } = bundle.charter.body;
 	const info = await api.info({}, { signal });
-	const admissions = new Admissions(workload, client.machineOf, kind === 'StatefulSet' ? replicas : 0);
+	const replies = createKemKey();
+	const admissions = new Admissions(workload, client.machineOf, kind === 'StatefulSet' ? replicas : 0, replies);
 	const outcomes = new Map<number, string>();
 	const slots = Array.from({ length: replicas }, (_, slot): SlotGen => ({ slot, gen }));
 	let starved: Starved | undefined;
-	const replies = createKemKey();
 	try {
 		for (let at = 0; at < slots.length; at += LIMITS.slotsPerTenderMax) {
 			const batch = slots.slice(at, at + LIMITS.slotsPerTenderMax);
@@ -152,13 +152,14 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 		}
 	}
 
-	/** To a machine of our mesh only, whatever the entry host says of it; without it the award goes to another. */
+	/** To a machine of our mesh that fits the workload only, whatever the entry host says of it; without it the award goes to another. */
 	async function deliver(event: Extract<PlaceEvent, { type: 'awarded' }>): Promise<void> {
 		const { awardId, machineId, credential, slot } = event;
 		try {
 			const winner = client.machineOf(credential);
 			if (winner.machineId !== machineId)
 				throw new MeshError('unauthorized', `the certificate shown for machine ${machineId} is of another one`);
+			requireSelected(bundle.manifest, winner);
 			await unlessOver(
 				api.deliver({ awardId, sealed: sealBundle(bundle.bundle, awardId, winner, replies) }, { signal }),
 			);
@@ -171,7 +172,8 @@ export async function placeWorkload(options: PlaceOptions): Promise<Placement> {
 	async function admit(event: Extract<PlaceEvent, { type: 'csr' }>): Promise<void> {
 		try {
 			const request = admissions.answer(event, options.nowMs());
-			await api.admit(request, { signal });
+			const answer = sealRefusal(request.answer, client.machineOf(event.credential));
+			await api.admit({ ...request, answer }, { signal });
 			if (request.answer.admitted) progress.slot(event.slot, 'admitted');
 			else progress.slot(event.slot, `not admitted: ${request.answer.reason}`, 'bad');
 		} catch (error) {

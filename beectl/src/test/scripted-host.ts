@@ -30,12 +30,14 @@ import {
 	type OpenedRecord,
 	openBundle,
 	openCsr,
+	openReason,
 	openRecord,
 	openSealedBundle,
 	openTender,
 	openWorkloadEnd,
 	peekRecord,
 	requestAdmission,
+	sealPapers,
 	signRecord,
 } from '@beemesh/sdk/identity';
 import { type ByteStream, createServices, listenUnix, openSession, secureStream } from '@beemesh/sdk/streams';
@@ -159,7 +161,8 @@ export async function startScriptedHost(
 				yield { type: 'outcome', ...at, machineId, outcome: 'failed', reason: 'nothing was delivered' };
 				continue;
 			}
-			const opened = openBundle(openSealedBundle(sealed, awardId, machine.kem).bundle, nowMs);
+			const delivery = openSealedBundle(sealed, awardId, machine.kem);
+			const opened = openBundle(delivery.bundle, nowMs);
 			if (bundle === undefined) {
 				host.bundles.push(opened);
 				const { charter, manifest } = opened.bundle;
@@ -178,11 +181,14 @@ export async function startScriptedHost(
 			});
 			const answered = new Promise<AdmitRequest>((resolve) => answers.set(awardId, resolve));
 			const { credential } = host;
-			yield { type: 'csr', ...at, awardId, credential, ...signedRequest(csr, replica, machine, bundle.charter.body) };
+			const request = signedRequest(csr, replica, machine, bundle.charter.body);
+			const papers = sealPapers(request, awardId, delivery.replyKey);
+			yield { type: 'csr', ...at, awardId, credential, papers, statement: request.statement };
 			const { answer } = await answered;
 			host.admissions.push(answer);
 			if (!answer.admitted) {
-				yield { type: 'outcome', ...at, machineId, outcome: 'failed', reason: answer.reason };
+				const reason = openReason(answer.reason, machine.kem);
+				yield { type: 'outcome', ...at, machineId, outcome: 'failed', reason };
 				continue;
 			}
 			const failed = host.failFirst-- > 0;

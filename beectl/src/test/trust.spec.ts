@@ -141,6 +141,16 @@ describe('the mesh that beectl talks to', () => {
 			expect(host.bundles).to.deep.equal([]);
 		});
 
+		it('by labels, too: nothing is sealed to a winner that is not certified for the nodeSelector', async () => {
+			const stdin = WEB.replace('{containers', '{nodeSelector: {trusted: "true"}, containers');
+			const { code, err } = await home.beectl('apply -f -', { stdin });
+			expect(code).to.equal(1);
+			expect(err).to.match(
+				/slot 0 not given to bee-1: machine \w+ must not run it: nodeSelector: needs trusted=true, the host is certified for no such label/,
+			);
+			expect(host.bundles).to.deep.equal([]);
+		});
+
 		it('until they are revoked: nothing is said or given to one that is out', async () => {
 			await home.beectl('mesh init --name home --no-passphrase');
 			const words = passphrasesFrom(undefined, undefined);

@@ -17,7 +17,7 @@ import {
 	signRecord,
 } from '@beemesh/sdk/identity';
 import type { Logger } from '@beemesh/sdk/telemetry';
-import type { MachineId } from '@beemesh/sdk/wire';
+import { effectiveLabels, type MachineId, SELF_DECLARED } from '@beemesh/sdk/wire';
 import { Membership } from '../mesh/index.ts';
 import { invitedTo } from './request.ts';
 import { BundleStore } from './store.ts';
@@ -31,6 +31,8 @@ export interface EnrolmentOptions {
 	readonly dev: boolean;
 	/** For a development mesh. */
 	readonly name: string;
+	/** Of a development mesh, whose root certifies them as it is made. */
+	readonly labels: Readonly<Record<string, string>>;
 	readonly logger: Logger;
 	readonly nowMs: () => number;
 }
@@ -41,7 +43,7 @@ export async function openMembership(options: EnrolmentOptions): Promise<Members
 	const store = new BundleStore(stateDir);
 	const kept = await store.read();
 	const given = await readBundle(options, kept);
-	const bundle = given ?? kept ?? (dev ? devBundle(options.name, keys, nowMs()) : undefined);
+	const bundle = given ?? kept ?? (dev ? devBundle(options, nowMs()) : undefined);
 	if (bundle === undefined) {
 		throw new MeshError(
 			'unauthorized',
@@ -55,6 +57,7 @@ export async function openMembership(options: EnrolmentOptions): Promise<Members
 	else if (kept === undefined) {
 		logger.warn('development mesh: this machine alone, under a root key that nobody has; no other can ever join it');
 	}
+	warnOfUncertified(options, membership);
 	membership.onChange(() => {
 		store.write(membership.bundle).catch((error: unknown) => {
 			logger.error('what changed in this machine’s membership is not kept: after a restart it is asked for again', {
@@ -63,6 +66,18 @@ export async function openMembership(options: EnrolmentOptions): Promise<Members
 		});
 	});
 	return membership;
+}
+
+/** What a machine says of itself chooses no host; whoever has set it should hear so. */
+function warnOfUncertified({ labels, logger }: EnrolmentOptions, membership: Membership): void {
+	const counted = effectiveLabels(membership.self.cert.labels, labels);
+	for (const [key, value] of Object.entries(labels)) {
+		if (Object.hasOwn(counted, key) && counted[key] === value) continue;
+		logger.warn(
+			'this label does not count: the certificate of this machine does not have it. Enrol it again with --label, or declare it under the prefix for what a machine says of itself',
+			{ label: `${key}=${value}`, prefix: SELF_DECLARED },
+		);
+	}
 }
 
 async function readBundle(
@@ -104,7 +119,7 @@ async function readBundle(
 }
 
 /** A root key that is forgotten at once: nobody can add a machine, revoke one, or be asked to. */
-function devBundle(name: string, keys: NodeKeys, nowMs: number): MeshBundle {
+function devBundle({ name, labels, keys }: EnrolmentOptions, nowMs: number): MeshBundle {
 	const root = createKeyPair();
 	const mesh = createMesh('dev', root, nowMs);
 	const keyring = createKeyring();
@@ -115,7 +130,7 @@ function devBundle(name: string, keys: NodeKeys, nowMs: number): MeshBundle {
 		sigKey: keys.signer.publicKey,
 		kemKey: keys.kem.publicKey,
 		caps: [],
-		labels: { name },
+		labels: { name, ...labels },
 		serial: 1,
 		nbf: nowMs,
 		exp,

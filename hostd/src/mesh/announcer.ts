@@ -4,7 +4,7 @@
  * go with every tender) make one report.
  */
 import { type Signer, signRecord } from '@beemesh/sdk/identity';
-import type { MachineId, Presence } from '@beemesh/sdk/wire';
+import { effectiveLabels, type Labels, type MachineId, type Presence } from '@beemesh/sdk/wire';
 import type { Clock } from './clock.ts';
 import { introductionOf } from './hello.ts';
 
@@ -26,7 +26,9 @@ export interface PresenceSource {
 export interface AnnouncerOptions {
 	readonly machineId: MachineId;
 	readonly name: string;
-	readonly labels: Readonly<Record<string, string>>;
+	/** What this host is configured to say of itself, and what its certificate says of it. */
+	readonly labels: Labels;
+	readonly certified: () => Labels;
 	readonly addresses: () => readonly string[];
 	readonly source: PresenceSource;
 	readonly signer: Signer;
@@ -115,13 +117,13 @@ export class Announcer {
 	}
 
 	#body(ttlMs: number, seq: number): Presence {
-		const { machineId, name, labels, addresses, source, clock } = this.#options;
+		const { machineId, name, labels, certified, addresses, source, clock } = this.#options;
 		const nowMs = clock.nowMs();
 		return {
 			machineId,
 			name,
 			addresses: [...addresses()],
-			labels: { ...labels },
+			labels: { ...effectiveLabels(certified(), labels) },
 			...source.current(),
 			seq,
 			ts: nowMs,

@@ -20,7 +20,8 @@ export const admissionSchema = v.variant('admitted', [
 		members: v.array(memberHintSchema),
 		foundingSlots: v.number(),
 	}),
-	v.strictObject({ admitted: v.literal(false), reason: v.string() }),
+	/** Sealed to the winner's host by whoever decided. */
+	v.strictObject({ admitted: v.literal(false), reason }),
 ]);
 
 export const MachineApi = contract('beemesh.machine', '1.0.0', {
@@ -59,14 +60,12 @@ export const MachineApi = contract('beemesh.machine', '1.0.0', {
 		output: v.strictObject({ known: v.boolean() }),
 		idempotent: true,
 	}),
-	/** To the requester: a replica asks for admission. Answered when whoever asked for the placement has decided. */
+	/**
+	 * To the requester: a replica asks for admission. Answered when whoever asked for the placement has decided, who alone
+	 * can open `papers`; the requester goes by the host's statement about them.
+	 */
 	admission: rpc({
-		input: v.strictObject({
-			awardId: ulidSchema,
-			csr: envelopeSchema,
-			cert: envelopeSchema,
-			statement: envelopeSchema,
-		}),
+		input: v.strictObject({ awardId: ulidSchema, papers: envelopeSchema, statement: envelopeSchema }),
 		output: admissionSchema,
 		idempotent: true,
 	}),

@@ -5,7 +5,15 @@
 import { MeshError } from '@beemesh/sdk/errors';
 import { type MachineTrust, peekRecord, requireFresh, sha256 } from '@beemesh/sdk/identity';
 import type { HelloExchange } from '@beemesh/sdk/streams';
-import { decodeRecord, encodeRecord, envelopeSchema, type MachineId, type Presence, timeMs } from '@beemesh/sdk/wire';
+import {
+	decodeRecord,
+	effectiveLabels,
+	encodeRecord,
+	envelopeSchema,
+	type MachineId,
+	type Presence,
+	timeMs,
+} from '@beemesh/sdk/wire';
 import * as v from 'valibot';
 
 const introductionSchema = v.strictObject({ presence: envelopeSchema, credential: v.optional(envelopeSchema) });
@@ -41,6 +49,12 @@ export function peekIntroduction(bytes: Uint8Array) {
 	return { presence: peekRecord('presence', parsed.output.presence), credential: parsed.output.credential };
 }
 
+/** A presence with the labels that count, whatever else the machine says of itself. */
+export function certifiedPresence(presence: Presence, trust: MachineTrust, nowMs: number): Presence {
+	const certified = trust.machine(presence.machineId, nowMs)?.cert.labels ?? {};
+	return { ...presence, labels: { ...effectiveLabels(certified, presence.labels) } };
+}
+
 /** Verifies an introduction: certificate, then presence, and that it is of now. Remembers the certificate. */
 export function openIntroduction(
 	{ presence, credential }: ReturnType<typeof peekIntroduction>,
@@ -50,7 +64,7 @@ export function openIntroduction(
 	if (credential !== undefined) trust.learn(credential, nowMs);
 	// A goodbye ends with the moment that it was said, so its expiry is no objection.
 	requireFresh('the presence', { ts: presence.body.ts }, nowMs);
-	return trust.verify(presence, nowMs).body;
+	return certifiedPresence(trust.verify(presence, nowMs).body, trust, nowMs);
 }
 
 export function createHello(options: {

@@ -23,7 +23,7 @@ import { createPresenceTable, type HostEvent } from './core/presence.ts';
 import { createRateLimit, type RateConfig } from './core/rate.ts';
 import { Epochs } from './epochs.ts';
 import { sealedGossip } from './gossip-seal.ts';
-import { createHello, type MachinePrincipal, meshHash, type peekIntroduction } from './hello.ts';
+import { certifiedPresence, createHello, type MachinePrincipal, meshHash, type peekIntroduction } from './hello.ts';
 import { Intake } from './intake.ts';
 import { LEASE_TTL_MS, leaseKey, openLease, providerKey } from './lease.ts';
 import type { Membership } from './membership.ts';
@@ -176,6 +176,7 @@ class Node implements MeshNode {
 			machineId: this.machineId,
 			name: options.name,
 			labels: options.labels,
+			certified: () => membership.self.cert.labels,
 			addresses: () => transport.addresses(),
 			source: options.presence,
 			signer: membership.keys.signer,
@@ -323,7 +324,7 @@ class Node implements MeshNode {
 			this.#options.logger.debug('status refused: not one of the host that sent it', { machineId });
 			return;
 		}
-		this.#accept(parsed.output, undefined);
+		this.#accept(certifiedPresence(parsed.output, this.membership.trust, nowMs), undefined);
 	}
 
 	#receivePresence(

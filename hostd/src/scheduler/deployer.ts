@@ -11,9 +11,9 @@ import type { Entropy, Ledger, Outcome } from './core/types.ts';
 
 /**
  * Starts the pod of an award. Resolves when the pod is ready, rejects with a reason; when the signal aborts it removes
- * what it made.
+ * what it made. `replyKey`: to which everything is sealed that only whoever asked for the replica should read.
  */
-export type Deploy = (award: Award, opened: OpenedBundle, signal: AbortSignal) => Promise<void>;
+export type Deploy = (award: Award, opened: OpenedBundle, signal: AbortSignal, replyKey: Uint8Array) => Promise<void>;
 
 export interface AwardAnswer {
 	readonly accepted: boolean;
@@ -193,7 +193,7 @@ export class Deployer {
 		const startedAtMs = clock.nowMs();
 		logger.info('award accepted: deploying', { awardId, wid, slot, gen, requester: award.requester });
 		try {
-			await deploy(award, opened, controller.signal);
+			await deploy(award, opened, controller.signal, replyKey);
 			metrics.observe('beemesh_deploy_seconds', (clock.nowMs() - startedAtMs) / 1_000);
 			this.step({ type: 'deployed', awardId });
 		} catch (error) {

@@ -4,7 +4,14 @@
  */
 import type { Admission, AdmitRequest, DeliverRequest, PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
 import { MeshError } from '@beemesh/sdk/errors';
-import { createUlid, type OpenedBundle, openAdmission, peekRecord } from '@beemesh/sdk/identity';
+import {
+	createUlid,
+	type OpenedBundle,
+	openReason,
+	openStatement,
+	peekRecord,
+	sealPapers,
+} from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
 import type { Bid, MachineId, OwnerId, WorkloadId } from '@beemesh/sdk/wire';
 import { type Clock, MachineApi, type MeshNode, REASON_CHARS_MAX, systemClock, type Verdict } from '../mesh/index.ts';
@@ -37,6 +44,8 @@ export interface SchedulerOptions {
 export interface AdmissionAsk {
 	readonly awardId: string;
 	readonly requester: MachineId;
+	/** Of whoever decides. */
+	readonly replyKey: Uint8Array;
 	/** Envelopes. */
 	readonly csr: Uint8Array;
 	readonly cert: Uint8Array;
@@ -65,6 +74,12 @@ export interface Scheduler extends AsyncDisposable {
 }
 
 type Answer = AdmitRequest['answer'];
+/** A request for admission as it travels. */
+interface Carried {
+	readonly awardId: string;
+	readonly papers: Uint8Array;
+	readonly statement: Uint8Array;
+}
 interface Waiter {
 	readonly promise: Promise<Answer>;
 	resolve(answer: Answer): void;
@@ -223,8 +238,10 @@ class SchedulerDriver implements Scheduler {
 		if (answer.admitted) placement?.step({ type: 'admitted', awardId });
 	}
 
-	async requestAdmission({ requester, ...asked }: AdmissionAsk, signal: AbortSignal): Promise<Admission> {
+	async requestAdmission(ask: AdmissionAsk, signal: AbortSignal): Promise<Admission> {
+		const { awardId, requester, replyKey, statement } = ask;
 		const { mesh } = this.#options;
+		const asked: Carried = { awardId, papers: sealPapers(ask, awardId, replyKey), statement };
 		const { awardTtlMs } = { ...DEFAULT_REQUESTER, ...this.#options.requester };
 		const stops = AbortSignal.any([signal, this.#closing.signal]);
 		const answer: Answer =
@@ -234,8 +251,11 @@ class SchedulerDriver implements Scheduler {
 						async () => (await callerOf(mesh, requester)).admission(asked, { timeout: awardTtlMs, signal: stops }),
 						{ clock: this.#clock, untilMs: this.#clock.nowMs() + awardTtlMs, signal: stops },
 					);
-		if (!answer.admitted) throw new MeshError('unauthorized', `admission refused: ${answer.reason}`);
-		this.#deployer.step({ type: 'admitted', awardId: asked.awardId });
+		if (!answer.admitted) {
+			const reason = openReason(answer.reason, mesh.membership.keys.kem);
+			throw new MeshError('unauthorized', `admission refused: ${reason}`);
+		}
+		this.#deployer.step({ type: 'admitted', awardId });
 		return answer;
 	}
 
@@ -293,30 +313,23 @@ class SchedulerDriver implements Scheduler {
 		return true;
 	}
 
-	async #onAdmission(
-		{ awardId, csr: csrEnvelope, cert, statement }: Omit<AdmissionAsk, 'requester'>,
-		from: MachineId,
-		signal: AbortSignal,
-	): Promise<Answer> {
+	/** Goes by the host's statement, which is all that is to be read here: whoever decides sees the request behind it. */
+	async #onAdmission({ awardId, papers, statement }: Carried, from: MachineId, signal: AbortSignal): Promise<Answer> {
 		const machine = this.#options.mesh.membership.trust.machine(from, this.#clock.nowMs());
 		if (machine === undefined)
 			throw new MeshError('unauthorized', `the certificate of machine ${from} is not known here`);
-		const { csr, statement: stated } = openAdmission(csrEnvelope, statement, machine);
-		if (csr.body.awardId !== awardId) throw new MeshError('unauthorized', 'the admission request is for another award');
+		const { body: stated } = openStatement(statement, machine);
+		if (stated.awardId !== awardId) throw new MeshError('unauthorized', 'the admission request is for another award');
 		const placement = this.#byAward.get(awardId);
 		const live = placement?.liveAward(awardId);
 		if (placement !== undefined && live !== undefined) {
-			const { wid, slot, gen } = csr.body;
 			if (live.machineId !== from) throw new MeshError('unauthorized', 'the award went to another host');
-			if (wid !== placement.tender.wid || slot !== live.slot || gen !== live.gen) {
-				throw new MeshError('unauthorized', 'the admission request is for another slot than the award');
-			}
-			if (stated.body.manifestCid !== placement.tender.manifestCid) {
+			if (stated.manifestCid !== placement.tender.manifestCid) {
 				throw new MeshError('unauthorized', 'the host says that it runs another manifest than the tendered one');
 			}
 		}
 		const nowMs = this.#clock.nowMs();
-		const verdict = this.#admissions.request(awardId, csr.cid, live !== undefined, live?.expMs ?? 0, nowMs);
+		const verdict = this.#admissions.request(awardId, stated.csrCid, live !== undefined, live?.expMs ?? 0, nowMs);
 		if (verdict.type === 'refused') throw new MeshError('conflict', `admission refused: ${verdict.reason}`);
 		if (verdict.type === 'answered') return verdict.answer;
 		if (verdict.type === 'ask' && placement !== undefined && live !== undefined) {
@@ -324,7 +337,7 @@ class SchedulerDriver implements Scheduler {
 			// Whoever waits holds a promise of its own.
 			promise.catch(() => undefined);
 			this.#waiters.set(awardId, { promise, resolve, reject });
-			placement.csr(live, awardId, { csr: csrEnvelope, cert, statement, credential: machine.credential });
+			placement.csr(live, awardId, { papers, statement, credential: machine.credential });
 		}
 		return this.#answerOf(awardId, signal);
 	}

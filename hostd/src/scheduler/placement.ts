@@ -9,12 +9,14 @@ import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
 import {
 	type Award,
 	type Bid,
+	effectiveLabels,
 	encodeRecord,
 	type MachineId,
 	type RecordCid,
 	type SlotGen,
 	type Tender,
 	type TenderGrant,
+	unmetSelector,
 } from '@beemesh/sdk/wire';
 import { type Alarm, type Clock, createAlarm, type MeshNode, REASON_CHARS_MAX } from '../mesh/index.ts';
 import { callerOf, type MachineCaller } from './calls.ts';
@@ -111,16 +113,30 @@ export class Placement {
 		return true;
 	}
 
-	/** A bid that came over a session with this machine. */
+	/** A bid that came over a session with this machine. What its certificate does not bear out is no offer. */
 	bid({ validForMs, ...bid }: Bid, machineId: MachineId): void {
-		this.step({ type: 'bid', bid: { ...bid, machineId, validUntil: this.#options.clock.nowMs() + validForMs } });
+		const validUntil = this.#options.clock.nowMs() + validForMs;
+		const unmet = bid.slotsOffered > 0 ? this.#unmetBy(machineId) : undefined;
+		if (unmet !== undefined) this.#log.warn('a host offered itself for what it is not', { machineId, unmet });
+		const judged = unmet === undefined ? bid : { ...bid, score: 0, slotsOffered: 0, reason: unmet.slice(0, 200) };
+		this.step({ type: 'bid', bid: { ...judged, machineId, validUntil } });
+	}
+
+	/** As the bidder has judged itself, by its certificate; its own word counts for what is declared as such. */
+	#unmetBy(machineId: MachineId): string | undefined {
+		const { mesh, clock } = this.#options;
+		const { nodeSelector } = this.tender.requirements;
+		const machine =
+			machineId === mesh.machineId ? mesh.membership.self : mesh.membership.trust.machine(machineId, clock.nowMs());
+		const declared = mesh.hosts().find((host) => host.machineId === machineId)?.labels ?? {};
+		return unmetSelector(nodeSelector, effectiveLabels(machine?.cert.labels ?? {}, declared));
 	}
 
 	/** A pod of an award asks for admission: whoever wants the placement decides. */
 	csr(
 		at: SlotGen,
 		awardId: string,
-		asked: Pick<Extract<PlaceEvent, { type: 'csr' }>, 'csr' | 'cert' | 'statement' | 'credential'>,
+		asked: Pick<Extract<PlaceEvent, { type: 'csr' }>, 'papers' | 'statement' | 'credential'>,
 	): void {
 		this.#log.debug('replica asks for admission', { ...at, awardId });
 		this.events.push({ type: 'csr', slot: at.slot, gen: at.gen, awardId, ...asked });

@@ -22,7 +22,7 @@ import { openKept } from './adopted.ts';
 import type { EndedWorkloads } from './ended.ts';
 import type { Fleet, LocalWorkloads } from './fleet.ts';
 import { KeptVolumes } from './kept-volumes.ts';
-import { PodFiles } from './pod-files.ts';
+import { fileOf, PodFiles } from './pod-files.ts';
 import { type PodHost, servePod } from './pod-service.ts';
 import { FreePorts, MESH_PORT, portEnvironment, publishPorts } from './ports.ts';
 import { type HostedPod, PodRegistry, podIdOf } from './registry.ts';
@@ -87,7 +87,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 	}
 
 	/** Starts the pod of an award; resolves when its replica serves, rejects (and leaves nothing behind) when it will not. */
-	async deploy(award: Award, opened: OpenedBundle, signal: AbortSignal): Promise<void> {
+	async deploy(award: Award, opened: OpenedBundle, signal: AbortSignal, replyKey: Uint8Array): Promise<void> {
 		const { pods, config, ended, logger, nowMs } = this.#options;
 		ended.refuse(award.wid, opened.charter.body.era);
 		const podId = podIdOf(award.wid, raftMemberId(award.slot, award.gen));
@@ -96,9 +96,12 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 		const isolatesNetwork = this.#isolates(opened);
 		const ports = await publishPorts(containers, config.bind, this.#freePorts, { isolatesNetwork });
 		const built = buildPod(opened.manifest, award.slot, award.gen, { hostIp: config.advertise ?? config.bind });
-		const pod = this.#register({ podId, award, opened, name: built.metadata.name, ports, createdAtMs: nowMs() });
+		const pod = this.#register({
+			...{ podId, award, opened, replyKey, name: built.metadata.name, ports },
+			createdAtMs: nowMs(),
+		});
 		try {
-			await this.#files.write(podId, { award, bundle: opened.bundle, createdAtMs: pod.createdAtMs, name: pod.name });
+			await this.#files.write(podId, fileOf(pod));
 			const socketDir = await this.#listen(pod);
 			const privateDir = this.#privateDir(podId);
 			await mkdir(privateDir, { recursive: true, mode: 0o700 });
@@ -153,7 +156,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 				await runtime.remove(podId);
 				continue;
 			}
-			const { award, bundle, createdAtMs, name } = file;
+			const { award, bundle, replyKey, createdAtMs, name } = file;
 			const kept = openKept(bundle, nowMs());
 			if ('error' in kept) {
 				const { error } = kept;
@@ -161,7 +164,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 				await runtime.remove(podId);
 				continue;
 			}
-			const pod = this.#register({ podId, award, opened: kept.opened, name, ports, createdAtMs });
+			const pod = this.#register({ podId, award, opened: kept.opened, replyKey, name, ports, createdAtMs });
 			// Until its replica dials again, its probes speak for it.
 			pod.isPlain = true;
 			const claim = { wid: award.wid, resources: kept.resources, hostPorts: [] };
@@ -221,14 +224,12 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 		}
 		const pods = this.#registry.adoptCharter(envelope, manifest, wid, this.#options.nowMs());
 		for (const pod of pods) {
-			const { award, bundle } = pod;
-			this.#files
-				.write(pod.podId, { award, bundle: bundle.bundle, createdAtMs: pod.createdAtMs, name: pod.name })
-				.catch((error: unknown) => {
-					this.#options.logger.warn('the new charter is not kept: a restarted hostd would go by the old one', {
-						error,
-					});
+			const { award } = pod;
+			this.#files.write(pod.podId, fileOf(pod)).catch((error: unknown) => {
+				this.#options.logger.warn('the new charter is not kept: a restarted hostd would go by the old one', {
+					error,
 				});
+			});
 			const { deleted, replicas } = pod.bundle.charter.body;
 			// A replica with the SDK leaves by itself, in its workload's order; nobody else would stop a plain image.
 			if (deleted || (!pod.embedsSdk && award.slot >= replicas)) {
@@ -289,6 +290,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 		podId: string;
 		award: Award;
 		opened: OpenedBundle;
+		replyKey: Uint8Array;
 		name: string;
 		ports: HostedPod['ports'];
 		createdAtMs: number;
@@ -347,7 +349,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 		// A loopback address of the host means another machine, the pod itself, inside a network of its own.
 		const announced =
 			mesh !== undefined && !(isolated && isLoopback(publicIp)) && (isolated || publicIp !== config.bind);
-		const zone = config.labels['topology.kubernetes.io/zone'];
+		const zone = this.#mesh.self().labels['topology.kubernetes.io/zone'];
 		return {
 			machineId: this.#mesh.machineId,
 			machineAddresses: [...this.#mesh.addresses()],

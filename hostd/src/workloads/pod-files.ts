@@ -1,23 +1,27 @@
 /**
- * What a restarted hostd must know of a pod beyond the runtime's labels: its award and its workload's bundle. Kept in the
- * host's state folder (0600) for exactly as long as the pod lives.
+ * What a restarted hostd must know of a pod beyond the runtime's labels: its award, its workload's bundle, and to whom
+ * its request for admission is sealed. Kept in the host's state folder (0600) for exactly as long as the pod lives.
  */
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshError } from '@beemesh/sdk/errors';
-import {
-	type Award,
-	awardSchema,
-	type Bundle,
-	bundleSchema,
-	decodeRecord,
-	encodeRecord,
-	LIMITS,
-} from '@beemesh/sdk/wire';
+import { awardSchema, bundleSchema, decodeRecord, encodeRecord, kemKeySchema, LIMITS } from '@beemesh/sdk/wire';
 import * as v from 'valibot';
+import type { HostedPod } from './registry.ts';
 
-const schema = v.strictObject({ award: awardSchema, bundle: bundleSchema, createdAtMs: v.number(), name: v.string() });
+const schema = v.strictObject({
+	award: awardSchema,
+	bundle: bundleSchema,
+	replyKey: kemKeySchema,
+	createdAtMs: v.number(),
+	name: v.string(),
+});
 export type PodFile = v.InferOutput<typeof schema>;
+
+/** What is kept of a pod. */
+export function fileOf({ award, bundle, replyKey, createdAtMs, name }: HostedPod): PodFile {
+	return { award, bundle: bundle.bundle, replyKey, createdAtMs, name };
+}
 
 /** Records of the bundle plus the manifest, with room for the frame. */
 const FILE_BYTES_MAX = 4 * LIMITS.recordBytesMax + LIMITS.manifestBytesMax;
@@ -29,7 +33,7 @@ export class PodFiles {
 		this.#dir = join(stateDir, 'awards');
 	}
 
-	async write(podId: string, file: { award: Award; bundle: Bundle; createdAtMs: number; name: string }): Promise<void> {
+	async write(podId: string, file: PodFile): Promise<void> {
 		await mkdir(this.#dir, { recursive: true, mode: 0o700 });
 		const path = join(this.#dir, podId);
 		await writeFile(`${path}.new`, encodeRecord(file), { mode: 0o600 });

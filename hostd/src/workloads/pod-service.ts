@@ -59,7 +59,7 @@ export async function servePod(path: string, pod: HostedPod, host: PodHost): Pro
 				host.signer,
 			);
 			const { sealed, members, foundingSlots } = await host.scheduler.requestAdmission(
-				{ awardId, requester: award.requester, csr: envelope, cert, statement },
+				{ awardId, requester: award.requester, replyKey: pod.replyKey, csr: envelope, cert, statement },
 				signal,
 			);
 			return { sealed, members, foundingSlots };

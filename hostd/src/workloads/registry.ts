@@ -21,6 +21,8 @@ export interface HostedPod {
 	readonly name: string;
 	readonly award: Award;
 	bundle: OpenedBundle;
+	/** Of whoever asked for it: its request for admission is sealed to it. */
+	readonly replyKey: Uint8Array;
 	readonly ports: readonly PublishedPort[];
 	readonly createdAtMs: number;
 	announced: Announcement | undefined;

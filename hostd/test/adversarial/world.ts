@@ -73,7 +73,8 @@ export async function startWorld(
 		async start(name, more = {}) {
 			const host = await startDaemon({
 				...{ name, mesh, folder: join(folder, name), join: hosts.slice(0, 1).map(({ address }) => address) },
-				config: { bind: '127.0.0.1', port: 0, runtime: 'process', labels: { seat: name }, ...config(name), ...more },
+				config: { bind: '127.0.0.1', port: 0, runtime: 'process', ...config(name), ...more },
+				labels: { seat: name },
 			});
 			hosts.push(host);
 			return host;

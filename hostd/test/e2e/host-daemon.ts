@@ -23,6 +23,8 @@ export interface DaemonOptions {
 	readonly join: readonly string[];
 	/** Enrols it. */
 	readonly mesh: EnrolledMesh;
+	/** That the mesh vouches for. Default: none. */
+	readonly labels?: Readonly<Record<string, string>>;
 	/** The rest of the config file: bind, runtime, … */
 	readonly config: Readonly<Record<string, unknown>>;
 	/** @default a plain process */
@@ -49,7 +51,7 @@ export async function startDaemon(options: DaemonOptions): Promise<HostDaemon> {
 	mkdirSync(folder, { recursive: true, mode: 0o700 });
 	const [socket, config, logFile] = [join(folder, 'run/hostd.sock'), join(folder, 'hostd.json'), join(folder, 'log')];
 	const stateDir = join(folder, 'state');
-	const bundle = await options.mesh.enrol(name, stateDir);
+	const bundle = await options.mesh.enrol(name, stateDir, options.labels);
 	const settings = { name, bundle, stateDir, socket, join: options.join, logFormat: 'json' };
 	writeFileSync(config, JSON.stringify({ ...settings, ...options.config }));
 	const output = openSync(logFile, 'a', 0o600);

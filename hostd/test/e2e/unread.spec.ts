@@ -14,7 +14,13 @@ import { wordsInMemory } from './process-memory.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const IMAGE = 'localhost/test/parrot:1';
-const PARROT = 'console.log("log-" + process.env.TOKEN); setInterval(() => {}, 60000)';
+// It joins its workload, so that its request for admission passes through the host that its owner speaks through.
+const PARROT = `
+import { joinWorkplane } from '@beemesh/sdk';
+console.log('log-' + process.env.TOKEN);
+await joinWorkplane();
+setInterval(() => {}, 60000);
+`;
 // Made at run time, so that no program has them among its constants.
 const word = (what: string): string => `${what}-${process.pid.toString(36)}x${Date.now().toString(36)}`;
 
@@ -41,11 +47,13 @@ describe('end-to-end privacy of a workload', function () {
 		const mesh = await createTestMesh(folder);
 		for (const name of ['a', 'b', 'c']) {
 			const [entry] = daemons;
-			const images = { [IMAGE]: { command: [process.execPath, '-e', PARROT] } };
+			const program = [process.execPath, '--conditions=source', '--input-type=module', '-e', PARROT];
+			const images = { [IMAGE]: { command: program, cwd: join(ROOT, 'hostd') } };
 			daemons.push(
 				await startDaemon({
 					...{ name, mesh, folder: join(folder, name), join: entry === undefined ? [] : [entry.address] },
-					config: { bind: '127.0.0.1', port: 0, runtime: 'process', images, labels: { seat: name }, logLevel: 'debug' },
+					config: { bind: '127.0.0.1', port: 0, runtime: 'process', images, logLevel: 'debug' },
+					labels: { seat: name },
 				}),
 			);
 		}

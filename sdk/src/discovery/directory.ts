@@ -185,6 +185,7 @@ export class Directory {
 	/** Starts on a node whose exchange is {@link exchange}. */
 	start(node: RpcNode<PeerPrincipal>): void {
 		this.#node = node;
+		this.#options.trust.isHere = (wid, at) => this.#isHere(wid, at);
 		this.own.learn(this.#advertisement);
 		const { services } = node;
 		services.serve(PeerApi, {
@@ -193,7 +194,7 @@ export class Directory {
 				return { alive: await this.#reaches(peer) };
 			},
 			drain: async ({ reason }, { principal }) => {
-				requireMember(principal);
+				this.#requireCurrent(principal);
 				this.onDrain?.(reason);
 				return {};
 			},
@@ -203,15 +204,12 @@ export class Directory {
 				return this.onCosign(epoch, certs, papers);
 			},
 			groupKey: (_, { principal }) => {
-				requireMember(principal);
-				// Not for one that is on its way out.
-				if (this.#options.trust.chain(this.#cert.wid)?.member(principal.cert.replicaId) === undefined)
-					throw new MeshError('unauthorized', 'only members share the group key');
+				this.#requireCurrent(principal);
 				if (this.groupKey === undefined) throw new MeshError('unavailable', 'this replica has not joined yet');
 				return { groupKey: this.groupKey() };
 			},
 			share: async ({ charter, manifest, generations }, { principal }) => {
-				requireMember(principal);
+				this.#requireCurrent(principal);
 				this.own.learnGenerations(generations);
 				await this.onCharter?.(charter, manifest);
 				return {};
@@ -242,6 +240,8 @@ export class Directory {
 	groupKey: (() => Uint8Array) | undefined;
 	/** A member asks us to leave. */
 	onDrain: ((reason: string) => void) | undefined;
+	/** A displaced replica has been refused, and is hearing by whom it was displaced. */
+	onDismissed: ((peer: PeerId) => void) | undefined;
 	/** A member shares a charter. */
 	onCharter: ((charter: Uint8Array, manifest: Uint8Array | undefined) => void | Promise<void>) | undefined;
 
@@ -260,7 +260,7 @@ export class Directory {
 				onMember: (event) => this.#onMember(wid, event),
 				onSuperseded: (slot, gen) => this.#emit((l) => l.onSuperseded?.(slot, gen)),
 				onOutvoted: () => this.#outvoted.abort(),
-				onRefused: () => void this.#options.trust.refresh(this.#cert.wid).catch(() => undefined),
+				onRefused: () => void this.#askAfterRefusal(),
 			});
 			this.#views.set(wid, view);
 		}
@@ -356,6 +356,8 @@ export class Directory {
 		const newestGen = this.#views.get(cert.wid)?.generations().get(cert.slot) ?? 0;
 		const isDisplaced = isMember && this.#options.displace === 'at-once' && cert.gen < newestGen;
 		if (isDisplaced && !this.mayStillVote(cert)) {
+			// Told by whom, it has nothing more to say here.
+			this.onDismissed?.(cert.replicaId);
 			throw new MeshError(
 				'conflict',
 				`slot ${cert.slot} has been given to generation ${newestGen}; this is ${cert.gen}`,
@@ -469,6 +471,44 @@ export class Directory {
 		} catch {
 			return false;
 		}
+	}
+
+	/** Ourselves, whoever has a session with us, and whoever is alive as far as we know. */
+	#isHere(wid: WorkloadId, { slot, gen }: SlotGen): boolean {
+		const is = (one: SlotGen & { readonly wid: WorkloadId }): boolean =>
+			one.wid === wid && one.slot === slot && one.gen === gen;
+		// A stateful one may be needed to vote wherever it has been; whether it is, decides about its hello.
+		if (wid === this.#cert.wid && this.#options.displace === 'at-once') return true;
+		if (is(this.#cert) || this.node.sessions().some(({ principal }) => is(principal.cert))) return true;
+		return (
+			this.#views
+				.get(wid)
+				?.live()
+				.some(({ record }) => is(record)) === true
+		);
+	}
+
+	/** Somebody does not believe us. Where the epochs say why, we are displaced, and nobody has told us. */
+	async #askAfterRefusal(): Promise<void> {
+		const { trust, displace } = this.#options;
+		const { wid, slot, gen, replicaId } = this.#cert;
+		await trust.refresh(wid).catch(() => undefined);
+		const chain = trust.chain(wid);
+		if (displace === 'at-once' || chain === undefined || chain.member(replicaId) !== undefined) return;
+		// As long as a member speaks with us we hand over, and hear from it when that is done.
+		const isHeard = this.node.sessions().some(({ principal }) => {
+			return principal.isMember && chain.member(principal.cert.replicaId) !== undefined;
+		});
+		if (isHeard) return;
+		const successor = chain.head.members.find((member) => member.slot === slot && member.gen > gen);
+		if (successor !== undefined) this.#emit((l) => l.onSuperseded?.(slot, successor.gen));
+	}
+
+	/** Throws `unauthorized` for a caller of another workload, and for a member on its way out. */
+	#requireCurrent(principal: PeerPrincipal): void {
+		requireMember(principal);
+		if (this.#options.trust.chain(this.#cert.wid)?.member(principal.cert.replicaId) === undefined)
+			throw new MeshError('unauthorized', 'a replica that was displaced may not ask that any more');
 	}
 
 	#emit(tell: (listener: DirectoryListener) => void): void {

@@ -20,6 +20,7 @@ import {
 	type MachineId,
 	type RecordCid,
 	type ReplicaCert,
+	type SlotGen,
 	type WorkloadId,
 } from '../wire/index.ts';
 
@@ -45,8 +46,8 @@ export interface TrustOptions {
 export type TrustEvent = { readonly wid: WorkloadId; readonly offered: Offered };
 
 /**
- * A replica that a newer one displaced hands over before it goes: its sessions stay this long. One that was put out, with
- * nobody in its place, has no such time.
+ * A replica that a newer one displaced hands over before it goes: its sessions stay this long. One that was not there when
+ * it was displaced has nothing to hand over, and one that was put out, with nobody in its place, has no such time.
  */
 const OUTGOING_MS = 60_000;
 /** Between two searches for the roster of one workload: strangers must not make us ask for ever. */
@@ -67,6 +68,9 @@ export class Trust {
 		this.#nowMs = options.nowMs ?? Date.now;
 		this.#isRevoked = options.isRevoked ?? (() => false);
 	}
+
+	/** Whether a replica is there, to hand over when it is displaced. Set by whoever keeps sessions. */
+	isHere: (wid: WorkloadId, at: SlotGen) => boolean = () => true;
 
 	chain(wid: WorkloadId): EpochChain | undefined {
 		return this.#chains.get(wid);
@@ -102,7 +106,8 @@ export class Trust {
 		const untilMs = this.#nowMs() + OUTGOING_MS;
 		for (const { certCid, slot, gen } of offered.left) {
 			const successor = chain.head.members.find((member) => member.slot === slot);
-			if (successor !== undefined && successor.gen >= gen) this.#outgoing.set(certCid, untilMs);
+			if (successor !== undefined && successor.gen >= gen && this.isHere(wid, { slot, gen }))
+				this.#outgoing.set(certCid, untilMs);
 		}
 		for (const [cid, until] of this.#outgoing) if (until < this.#nowMs()) this.#outgoing.delete(cid);
 		for (const listener of [...this.#listeners]) listener({ wid, offered });
@@ -114,7 +119,7 @@ export class Trust {
 		return this.#memberBy(body) !== undefined || (this.isOutgoing({ cid }) && this.#holds(body));
 	}
 
-	/** Displaced by a successor a short while ago. */
+	/** Displaced by a successor a short while ago, and handing over. */
 	isOutgoing(cert: Pick<OpenedRecord<'replica-cert'>, 'cid'>): boolean {
 		return (this.#outgoing.get(cert.cid) ?? 0) > this.#nowMs();
 	}

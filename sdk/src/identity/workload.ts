@@ -9,6 +9,7 @@ import {
 	type Bundle,
 	type Charter,
 	type Csr,
+	certifiedPart,
 	decodeRecord,
 	encodeRecord,
 	type Genesis,
@@ -19,6 +20,7 @@ import {
 	type ReplicaId,
 	SLOTS_MAX,
 	type Tender,
+	unmetSelector,
 	type WorkloadId,
 	type WorkloadKind,
 } from '../wire/index.ts';
@@ -184,6 +186,14 @@ export function openCsr(envelope: Uint8Array): OpenedRecord<'csr'> {
 	return csr;
 }
 
+/** Verifies a host's statement about an admission request: all of the request that whoever carries it gets to see. */
+export function openStatement(envelope: Uint8Array, machine: OpenedMachine): OpenedRecord<'host-statement'> {
+	const statement = openRecord('host-statement', envelope, [machine.cert.sigKey]);
+	if (statement.body.machineId !== machine.machineId)
+		throw new MeshError('unauthorized', "the host's statement names another machine than its signer");
+	return statement;
+}
+
 /** Verifies an admission request: the replica's own signature, and the statement of the machine it runs on. */
 export function openAdmission(
 	csrEnvelope: Uint8Array,
@@ -191,13 +201,20 @@ export function openAdmission(
 	machine: OpenedMachine,
 ): { csr: OpenedRecord<'csr'>; statement: OpenedRecord<'host-statement'> } {
 	const csr = openCsr(csrEnvelope);
-	const statement = openRecord('host-statement', statementEnvelope, [machine.cert.sigKey]);
-	if (statement.body.machineId !== machine.machineId)
-		throw new MeshError('unauthorized', "the host's statement names another machine than its signer");
+	const statement = openStatement(statementEnvelope, machine);
 	if (statement.body.csrCid !== csr.cid || statement.body.awardId !== csr.body.awardId) {
 		throw new MeshError('unauthorized', "the host's statement is about another admission request");
 	}
 	return { csr, statement };
+}
+
+/**
+ * Throws `unauthorized` unless the machine's certificate meets the manifest's nodeSelector: for whoever hands the workload
+ * out or admits a replica, whatever the host between says that the machine is.
+ */
+export function requireSelected({ spec }: Manifest, { machineId, cert }: OpenedMachine): void {
+	const unmet = unmetSelector(certifiedPart(spec.template.spec.nodeSelector ?? {}), cert.labels);
+	if (unmet !== undefined) throw new MeshError('unauthorized', `machine ${machineId} must not run it: ${unmet}`);
 }
 
 /** Makes and signs a tender. */

@@ -11,7 +11,9 @@ import {
 	type OpenedBundle,
 	type OpenedMachine,
 	openAdmission,
-	peekRecord,
+	openPapers,
+	openStatement,
+	requireSelected,
 	sealBundle,
 } from '../identity/index.ts';
 import type { Caller } from '../streams/rpc/contract.ts';
@@ -25,7 +27,7 @@ import {
 	type ReconcilerEffect,
 	type ReconcilerInput,
 } from './core/index.ts';
-import { openReasons } from './place-reasons.ts';
+import { openReasons, sealRefusal } from './place-reasons.ts';
 import type { AdmitRequest, MemberHint, PlaceEvent, placementMethods } from './placement-api.ts';
 import { tenderFor } from './tender.ts';
 
@@ -199,7 +201,7 @@ export class ReplicaDriver {
 				break;
 			}
 			case 'csr':
-				void this.#answer(event, awards.get(event.awardId));
+				void this.#answer(event, placed, awards.get(event.awardId));
 				break;
 			case 'outcome':
 				this.#log.info('placement ended', {
@@ -228,54 +230,62 @@ export class ReplicaDriver {
 		}
 	}
 
-	/** To a machine of our mesh only, whatever our host says of it. */
+	/** To a machine of our mesh that fits the workload only, whatever our host says of it. */
 	async #deliver(event: Extract<PlaceEvent, { type: 'awarded' }>, { bundle, replies }: Placed): Promise<void> {
 		const { awardId, machineId, credential, slot, gen } = event;
 		try {
 			const machine = this.#world.machine(credential);
 			if (machine.machineId !== machineId)
 				throw new MeshError('unauthorized', `the certificate shown for ${machineId} is of ${machine.machineId}`);
+			requireSelected(bundle.manifest, machine);
 			await this.#world.calls().deliver({ awardId, sealed: sealBundle(bundle.bundle, awardId, machine, replies) });
 		} catch (error) {
 			this.#log.warn('the workload was not delivered to the winner', { slot, gen, machineId, error });
 		}
 	}
 
-	async #answer(event: Extract<PlaceEvent, { type: 'csr' }>, award: Awarded | undefined): Promise<void> {
-		const csrCid = csrCidOf(event.csr);
+	async #answer(
+		event: Extract<PlaceEvent, { type: 'csr' }>,
+		{ replies }: Placed,
+		award: Awarded | undefined,
+	): Promise<void> {
+		const { awardId, slot, gen } = event;
 		try {
-			if (csrCid === undefined) return;
+			const machine = this.#world.machine(event.credential);
+			const { csrCid } = openStatement(event.statement, machine).body;
 			let answer: AdmitRequest['answer'];
 			if (award === undefined) answer = { admitted: false, reason: 'this award is not of this tender' };
 			else if (award.csrCid !== undefined && award.csrCid !== csrCid) {
 				answer = { admitted: false, reason: 'another replica has asked under this award' };
 			} else {
 				award.csrCid = csrCid;
-				award.answer ??= this.#admit(event, award);
+				award.answer ??= this.#admit(event, machine, award, replies);
 				answer = await award.answer;
 			}
-			await this.#world.calls().admit({ awardId: event.awardId, csrCid, answer });
+			await this.#world.calls().admit({ awardId, csrCid, answer: sealRefusal(answer, machine) });
 		} catch (error) {
-			this.#log.warn('admission not delivered', { slot: event.slot, gen: event.gen, error });
+			this.#log.warn('a request for admission is left without an answer', { slot, gen, error });
 		}
 	}
 
-	async #admit(event: Extract<PlaceEvent, { type: 'csr' }>, award: Awarded): Promise<AdmitRequest['answer']> {
+	async #admit(
+		event: Extract<PlaceEvent, { type: 'csr' }>,
+		machine: OpenedMachine,
+		award: Awarded,
+		replies: KemKeyPair,
+	): Promise<AdmitRequest['answer']> {
 		const { wid } = this.#world.bundle();
+		const { awardId: asked, credential, statement: envelope } = event;
 		try {
-			const { csr, statement } = openAdmission(event.csr, event.statement, this.#world.machine(event.credential));
+			const papers = openPapers(event.papers, asked, replies);
+			const { csr, statement } = openAdmission(papers.csr, envelope, machine);
 			const { machineId } = statement.body;
 			const { slot, gen, replicaId, awardId } = csr.body;
 			const isAwarded = machineId === award.machineId && slot === award.at.slot && gen === award.at.gen;
-			if (!isAwarded || awardId !== event.awardId || csr.body.wid !== wid) {
+			if (!isAwarded || awardId !== asked || csr.body.wid !== wid) {
 				throw new MeshError('unauthorized', 'the request is not for the slot, generation and machine of its award');
 			}
-			const sealed = await this.#world.admit({
-				csr: event.csr,
-				cert: event.cert,
-				statement: event.statement,
-				credential: event.credential,
-			});
+			const sealed = await this.#world.admit({ ...papers, statement: envelope, credential });
 			this.#log.info('replica admitted', { slot, gen, replicaId, machineId });
 			return { admitted: true, sealed, members: this.#hints(), foundingSlots: 0 };
 		} catch (error) {
@@ -289,14 +299,5 @@ export class ReplicaDriver {
 		return this.#world
 			.live()
 			.map(({ replicaId, slot, gen, addresses }) => ({ replicaId, slot, gen, addresses: [...addresses] }));
-	}
-}
-
-/** Undefined when it is no request; whether its signatures hold is seen when it is admitted. */
-function csrCidOf(csr: Uint8Array): RecordCid | undefined {
-	try {
-		return peekRecord('csr', csr).cid;
-	} catch {
-		return undefined;
 	}
 }

@@ -1,6 +1,6 @@
-/** Reasons in the events of a placement, as whoever asked for it reads them: winners seal theirs past the host between. */
-import { type KemKeyPair, openReason } from '../identity/index.ts';
-import type { PlaceEvent } from './placement-api.ts';
+/** Reasons of a placement, as winners and whoever asked for it read them: each seals its own past the host between. */
+import { type KemKeyPair, type OpenedMachine, openReason, sealReason } from '../identity/index.ts';
+import type { AdmitRequest, PlaceEvent } from './placement-api.ts';
 
 /** The event with its reasons opened. `kem`: the reply key of the placement. */
 export function openReasons(event: PlaceEvent, kem: KemKeyPair): PlaceEvent {
@@ -21,4 +21,9 @@ export function openReasons(event: PlaceEvent, kem: KemKeyPair): PlaceEvent {
 		default:
 			return event;
 	}
+}
+
+/** The answer as it is sent: a refusal may name the workload, so the winner's host alone reads why. */
+export function sealRefusal(answer: AdmitRequest['answer'], { cert }: OpenedMachine): AdmitRequest['answer'] {
+	return answer.admitted ? answer : { ...answer, reason: sealReason(answer.reason, cert.kemKey) };
 }

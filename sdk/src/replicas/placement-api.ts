@@ -70,9 +70,9 @@ export const placeEventSchema = v.variant('type', [
 		type: v.literal('csr'),
 		...at,
 		awardId: ulidSchema,
-		csr: envelopeSchema,
-		/** The certificate that the replica has made for itself. */
-		cert: envelopeSchema,
+		/** Request and certificate of the replica, sealed to the reply key of the placement (`openPapers`). */
+		papers: envelopeSchema,
+		/** About the request, by its CID. */
 		statement: envelopeSchema,
 		/** Of the machine that made the statement. */
 		credential: envelopeSchema,

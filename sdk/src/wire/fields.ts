@@ -47,9 +47,10 @@ export const addressesSchema = v.pipe(
 );
 /** DNS label, as Kubernetes names. */
 export const nameSchema = v.pipe(v.string(), v.maxLength(63), v.regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/));
+export const LABELS_MAX = 64;
 export const labelsSchema = v.pipe(
 	v.record(v.pipe(v.string(), v.maxLength(317)), v.pipe(v.string(), v.maxLength(63))),
-	v.maxEntries(64),
+	v.maxEntries(LABELS_MAX),
 );
 export const kindSchema = v.picklist(['Deployment', 'StatefulSet']);
 export type WorkloadKind = v.InferOutput<typeof kindSchema>;

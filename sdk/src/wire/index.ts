@@ -4,6 +4,7 @@ export * from './epoch-records.ts';
 export * from './fields.ts';
 export * from './ids.ts';
 export * from './kube.ts';
+export * from './labels.ts';
 export * from './limits.ts';
 export * from './machine-records.ts';
 export * from './manifest-schema.ts';

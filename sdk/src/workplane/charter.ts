@@ -1,21 +1,21 @@
 /** The newest charter and manifest this replica knows, verified. The newest (era, seq) wins, whoever brings it. */
 import { isMeshError, MeshError } from '../errors.ts';
 import { cidOf, compareCharters, type OpenedBundle, openBundle, openCharter } from '../identity/index.ts';
-import type { Bundle, RecordCid } from '../wire/index.ts';
+import type { Bundle, Manifest, RecordCid } from '../wire/index.ts';
 
 export class CharterKeeper {
 	#opened: OpenedBundle;
-	#manifestCids: readonly RecordCid[];
+	#manifests: ReadonlyMap<RecordCid, Manifest>;
 
 	/** Throws `unauthorized` when the bundle's chain does not hold. */
 	constructor(bundle: Bundle) {
 		this.#opened = openBundle(bundle, Date.now());
-		this.#manifestCids = [this.#opened.charter.body.manifestCid];
+		this.#manifests = new Map([[this.#opened.charter.body.manifestCid, this.#opened.manifest]]);
 	}
 
 	/** What pods may run, newest first: one that was awarded under the last charter may ask under this one. */
-	get manifestCids(): readonly RecordCid[] {
-		return this.#manifestCids;
+	get manifests(): ReadonlyMap<RecordCid, Manifest> {
+		return this.#manifests;
 	}
 
 	get opened(): OpenedBundle {
@@ -27,7 +27,7 @@ export class CharterKeeper {
 	 * it is not the owner's, or names a manifest that came without.
 	 */
 	take(envelope: Uint8Array, manifest: Uint8Array | undefined): boolean {
-		const { wid, owner, charter, bundle } = this.#opened;
+		const { wid, owner, charter, bundle, manifest: last } = this.#opened;
 		const offered = openCharter(envelope, wid, owner, Date.now());
 		if (compareCharters(offered.body, charter.body) <= 0) return false;
 		const isSameManifest = offered.body.manifestCid === charter.body.manifestCid;
@@ -36,7 +36,10 @@ export class CharterKeeper {
 			throw new MeshError('invalid_input', `the charter of era ${offered.body.era} came without its manifest`);
 		}
 		this.#opened = openBundle({ ...bundle, charter: envelope, manifest: bytes }, Date.now());
-		this.#manifestCids = [offered.body.manifestCid, ...this.#manifestCids].slice(0, 2);
+		this.#manifests = new Map([
+			[offered.body.manifestCid, this.#opened.manifest],
+			[charter.body.manifestCid, last],
+		]);
 		return true;
 	}
 

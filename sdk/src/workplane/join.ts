@@ -43,6 +43,8 @@ const RPC_PROTOCOL = '/beemesh/w/rpc/1';
 const READY_TIMEOUT_MS = 60_000;
 /** Members that do not answer by then are looked for in the background. */
 const FIRST_DIALS_MS = 2000;
+/** For a displaced replica to read why it is refused, before its connection ends. */
+const DISMISSED_MS = 1000;
 
 type Admitted = Pick<Admission, 'sealed' | 'members' | 'foundingSlots'>;
 
@@ -147,6 +149,10 @@ export async function join(components: JoinComponents): Promise<LiveWorkplane> {
 			heartbeats: false,
 			onFailure: ({ error, what, remote }) => log.error('handler failed', { error, what, remote }),
 		});
+		// The refusal arrives first.
+		directory.onDismissed = (peer) => {
+			setTimeout(() => void network.transport.disconnect(peer).catch(() => undefined), DISMISSED_MS).unref();
+		};
 		directory.start(node);
 		const metrics = options.metrics ?? silentMetrics;
 		workplane = new LiveWorkplane({

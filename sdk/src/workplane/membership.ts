@@ -18,11 +18,21 @@ import {
 	type RecordSignature,
 	renewOwn,
 	requireAsRequested,
+	requireSelected,
 	sealAdmission,
 	signRecordPart,
 } from '../identity/index.ts';
 import type { Logger } from '../telemetry/index.ts';
-import type { EpochLink, EpochRecord, RecordCid, ReplicaCert, ReplicaId, SlotGen, WorkloadId } from '../wire/index.ts';
+import type {
+	EpochLink,
+	EpochRecord,
+	Manifest,
+	RecordCid,
+	ReplicaCert,
+	ReplicaId,
+	SlotGen,
+	WorkloadId,
+} from '../wire/index.ts';
 import type { Secrets } from './secrets.ts';
 
 /** Time for another member to check a change and sign it. */
@@ -43,8 +53,8 @@ export interface MembershipOptions {
 	readonly secrets: Secrets;
 	/** Verifies the credential of a machine of our mesh. */
 	readonly machine: (credential: Uint8Array) => OpenedMachine;
-	/** What the newest charter's pods run: a newcomer of anything else is not admitted. */
-	readonly manifestCids: () => readonly RecordCid[];
+	/** What the charter's pods run, newest first: a newcomer of anything else is not admitted. */
+	readonly manifests: () => ReadonlyMap<RecordCid, Manifest>;
 	/** Makes an epoch final where something must agree first, as a Raft majority does. Absent: it is at once. */
 	readonly commit: ((change: MembershipChange, link: EpochLink) => Promise<void>) | undefined;
 	readonly log: Logger;
@@ -121,15 +131,17 @@ export class MembershipOffice {
 			.map(({ certCid }) => certCid);
 	}
 
-	/** Checks a newcomer's papers: request, host's statement, machine, and that it runs what the owner chartered. */
+	/** Checks a newcomer's papers: request, host's statement, machine, and that it runs what the owner chartered where the owner wants it. */
 	#newcomer(papers: CosignPapers) {
 		const machine = this.#options.machine(papers.credential);
 		const { csr, statement } = openAdmission(papers.csr, papers.statement, machine);
 		const cert = openReplicaCert(papers.cert);
 		const { machineId, manifestCid } = statement.body;
 		requireAsRequested(cert, csr, { machineId, manifestCid });
-		if (!this.#options.manifestCids().includes(manifestCid))
+		const manifest = this.#options.manifests().get(manifestCid);
+		if (manifest === undefined)
 			throw new MeshError('unauthorized', 'the host says that it runs something else than the charter names');
+		requireSelected(manifest, machine);
 		return cert.body;
 	}
 

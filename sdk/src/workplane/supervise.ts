@@ -94,7 +94,7 @@ export function superviseReplica(
 	const office = new MembershipOffice({
 		...{ keys, trust, directory, secrets, machine, log },
 		wid: own.wid,
-		manifestCids: () => charter.manifestCids,
+		manifests: () => charter.manifests,
 		commit: groups === undefined ? undefined : (change, link) => groups.commit(change, link),
 	});
 	directory.onCosign = (epoch, certs, papers) => office.cosign(epoch, certs, papers);

@@ -8,13 +8,14 @@ import {
 	createKeyPair,
 	openAdmission,
 	openMachineCredential,
+	openPapers,
 	openRecord,
 	sealBundle,
 	sealTo,
 	signWorkloadEnd,
 } from '@beemesh/sdk/identity';
 import { dialUnix, secureStream } from '@beemesh/sdk/streams';
-import type { MachineId, OwnerId } from '@beemesh/sdk/wire';
+import { encodeRecord, type MachineId, type OwnerId } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
 import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
 import { systemClock } from '../../mesh/index.ts';
@@ -278,6 +279,7 @@ describe('owners’ sessions', function () {
 			return deliver.call(one.host.scheduler, request);
 		};
 		const events: PlaceEvent[] = [];
+		const replies = createKemKey();
 		const request = workload.request(one.machineId, 1, { nodeSelector: { name: 'two' } });
 		expect(Buffer.from(request.tender).includes(CANARY)).to.equal(false);
 		for await (const event of entry.api.place(request, { signal: never })) {
@@ -286,10 +288,10 @@ describe('owners’ sessions', function () {
 				const winner = openMachineCredential(event.credential, mesh, Date.now());
 				expect(winner.machineId).to.equal(two.machineId);
 				const { awardId } = event;
-				await entry.api.deliver({ awardId, sealed: sealBundle(workload.bundle, awardId, winner, createKemKey()) });
+				await entry.api.deliver({ awardId, sealed: sealBundle(workload.bundle, awardId, winner, replies) });
 			} else if (event.type === 'csr') {
 				const { csr } = openAdmission(
-					event.csr,
+					openPapers(event.papers, event.awardId, replies).csr,
 					event.statement,
 					openMachineCredential(event.credential, mesh, Date.now()),
 				);
@@ -301,9 +303,7 @@ describe('owners’ sessions', function () {
 		expect(events.at(-1)).to.include({ type: 'outcome', outcome: 'deployed', machineId: two.machineId });
 		expect(two.host.pods.size).to.equal(1);
 		expect(seen).to.have.length(1);
-		// A certificate names its workload to those who are shown it; the events before it name nothing.
-		const told = events.filter(({ type }) => type !== 'csr').map((event) => Buffer.from(JSON.stringify(event)));
-		for (const bytes of [...(seen as Uint8Array[]), ...told])
+		for (const bytes of [...(seen as Uint8Array[]), ...events.map((event) => encodeRecord(event))])
 			expect(Buffer.from(bytes).includes(CANARY)).to.equal(false);
 		expect(Buffer.from(workload.bundle.manifest).includes(CANARY)).to.equal(true);
 	});

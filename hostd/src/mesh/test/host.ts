@@ -44,12 +44,13 @@ export async function startHost(options: {
 	readonly metrics?: Metrics;
 	readonly clock?: Clock;
 }): Promise<TestHost> {
-	const membership = options.membership ?? createTestRoot(options.mesh).enrol(createNodeKeys(options.seed));
+	const certified = { labels: { name: options.name } };
+	const membership = options.membership ?? createTestRoot(options.mesh).enrol(createNodeKeys(options.seed), certified);
 	const source = presenceSource();
 	const node = await createMeshNode({
 		membership,
 		name: options.name,
-		labels: { name: options.name },
+		labels: {},
 		listen: [`/ip4/127.0.0.1/udp/${options.port ?? 0}/quic-v1`],
 		join: options.join ?? [],
 		presence: source,

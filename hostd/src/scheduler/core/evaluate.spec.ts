@@ -49,7 +49,7 @@ describe('evaluation of a tender by a host', () => {
 			'nodeSelector: needs zone=eu, the host has us',
 		);
 		expect(reasonOf(select({ constructor: 'x' }), hostWith())).to.equal(
-			'nodeSelector: needs constructor=x, the host has no such label',
+			'nodeSelector: needs constructor=x, the host is certified for no such label',
 		);
 	});
 

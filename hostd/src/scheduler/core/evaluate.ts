@@ -3,7 +3,7 @@
  * in words that name it: `memory: needs 900Gi, 20Gi free`. What was checked before (signature, grant, replay) is the
  * driver's part; see `verify.ts`.
  */
-import type { Resources, Tender } from '@beemesh/sdk/wire';
+import { type Resources, type Tender, unmetSelector } from '@beemesh/sdk/wire';
 import { type HostView, podKey } from './types.ts';
 
 export type Evaluation =
@@ -15,7 +15,7 @@ export function evaluate(tender: Tender, host: HostView): Evaluation {
 	const reason =
 		refuseByPolicy(tender, host) ??
 		refuseByResources(tender, host) ??
-		refuseBySelector(tender, host) ??
+		unmetSelector(tender.requirements.nodeSelector, host.labels) ??
 		refuseByPorts(tender, host);
 	if (reason !== undefined) return { offer: false, reason };
 
@@ -46,15 +46,6 @@ function refuseByResources(tender: Tender, host: HostView): string | undefined {
 	}
 	if (need.cpuMillis > free.cpuMillis) return `cpu: needs ${cores(need.cpuMillis)}, ${cores(free.cpuMillis)} free`;
 	if (need.diskBytes > free.diskBytes) return `disk: needs ${binary(need.diskBytes)}, ${binary(free.diskBytes)} free`;
-	return undefined;
-}
-
-function refuseBySelector(tender: Tender, host: HostView): string | undefined {
-	for (const [label, wanted] of Object.entries(tender.requirements.nodeSelector)) {
-		const found = Object.hasOwn(host.labels, label) ? host.labels[label] : undefined;
-		if (found === wanted) continue;
-		return `nodeSelector: needs ${label}=${wanted}, ${found === undefined ? 'the host has no such label' : `the host has ${found}`}`;
-	}
 	return undefined;
 }
 

@@ -44,6 +44,7 @@ export interface LedgerClaim {
 /** What an evaluation looks at, beside the tender. */
 export interface HostView {
 	readonly machineId: MachineId;
+	/** Those that count (`effectiveLabels`). */
 	readonly labels: Readonly<Record<string, string>>;
 	/** Draining or stopping: makes no bids. */
 	readonly leaving: boolean;

@@ -77,6 +77,54 @@ describe('scheduler in a mesh in memory', function () {
 		expect(hosts.map(({ pods }) => pods.size)).to.deep.equal([0, 1, 0, 1, 0, 1]);
 	});
 
+	it('takes a host’s own word for a label that is declared as such', async () => {
+		const label = 'self-declared.beemesh.io/disk';
+		const declares = (i: number) => ({ disk: 'ssd', [label]: i === 1 ? 'ssd' : 'tape' });
+		const { hosts, first } = await start(3, { declares });
+		const workload = createWorkload();
+		const own = workload.request(first.machineId, 1, { nodeSelector: { [label]: 'ssd' } });
+		await placeAndAdmit(first.scheduler, workload, own);
+		expect(hosts.map(({ pods }) => pods.size)).to.deep.equal([0, 1, 0]);
+		const certified = createWorkload('other');
+		const events = await placeAndAdmit(
+			first.scheduler,
+			certified,
+			certified.request(first.machineId, 1, { nodeSelector: { disk: 'ssd' } }),
+		);
+		expect(ofType(events, 'starved')[0]?.reasons).to.deep.equal([
+			{ requirement: 'nodeSelector: needs disk=ssd, the host is certified for no such label', hosts: 3 },
+		]);
+	});
+
+	it('does not believe a captured host that has made up its labels, whatever it bids', async () => {
+		const lie = { trusted: 'true', name: 'host-1' };
+		const { hosts, first } = await start(3, {
+			declares: (i) => (i === 2 ? lie : {}),
+			requester: { windowMs: 10_000 },
+		});
+		const liar = hosts[2] as NonNullable<(typeof hosts)[number]>;
+		// What its own programs read is its own to change; its certificate, as others have it, is not.
+		Object.assign(liar.mesh.membership.self.cert.labels, lie);
+		liar.mesh.announce();
+		expect(liar.mesh.self().labels).to.include(lie);
+		for (const [nodeSelector, pods, unmet] of [
+			[{ name: 'host-1' }, [0, 1, 0], 'needs name=host-1, the host has host-2'],
+			[{ trusted: 'true' }, [0, 1, 0], 'needs trusted=true, the host is certified for no such label'],
+		] as const) {
+			const workload = createWorkload(`of-${Object.keys(nodeSelector)[0]}`);
+			const request = workload.request(first.machineId, 1, { nodeSelector });
+			const events = await placeAndAdmit(first.scheduler, workload, request);
+			const bid = ofType(events, 'bid').find(({ machineId }) => machineId === liar.machineId);
+			expect(bid).to.include({ score: 0, slotsOffered: 0, reason: `nodeSelector: ${unmet}` });
+			for (const { machineId } of ofType(events, 'awarded')) expect(machineId).not.to.equal(liar.machineId);
+			expect(hosts.map((host) => host.pods.size)).to.deep.equal(pods);
+			for (const { mesh } of hosts.slice(0, 2)) {
+				const seen = mesh.hosts().find(({ machineId }) => machineId === liar.machineId);
+				expect(seen?.labels).to.deep.equal({ name: 'host-2', parity: 'even' });
+			}
+		}
+	});
+
 	it('says which requirement nobody met, and ends', async () => {
 		const { first } = await start(3);
 		const workload = createWorkload();
@@ -200,11 +248,11 @@ describe('scheduler in a mesh in memory', function () {
 
 	describe('admission', () => {
 		async function awaiting() {
-			const awarded = Promise.withResolvers<Award>();
+			const awarded = Promise.withResolvers<{ readonly award: Award; readonly replyKey: Uint8Array }>();
 			const { first } = await start(1, {
-				deploy: (award, _opened, signal) =>
+				deploy: (award, _opened, signal, replyKey) =>
 					new Promise((_, reject) => {
-						awarded.resolve(award);
+						awarded.resolve({ award, replyKey });
 						signal.addEventListener('abort', () => reject(signal.reason));
 					}),
 			});
@@ -213,16 +261,16 @@ describe('scheduler in a mesh in memory', function () {
 			const placing = placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 1), {
 				signal: client.signal,
 			});
-			const award = await awarded.promise;
+			const { award, replyKey } = await awarded.promise;
 			const ask = (replica = createNodeKeys()) => {
 				const { csrCid: _, ...papers } = admissionOf(award, first.mesh.membership.keys, replica);
-				return { awardId: award.awardId, requester: award.requester, ...papers };
+				return { awardId: award.awardId, requester: award.requester, replyKey, ...papers };
 			};
 			const stop = async () => {
 				client.abort();
 				return placing;
 			};
-			return { first, workload, award, ask, stop };
+			return { first, workload, award, replyKey, ask, stop };
 		}
 		const never = new AbortController().signal;
 		const failure = (promise: Promise<unknown>): Promise<MeshError> =>
@@ -247,19 +295,19 @@ describe('scheduler in a mesh in memory', function () {
 			await stop();
 		});
 
-		it('refuses a request for another slot, by another host, or on an unknown award', async () => {
-			const { first, award, stop } = await awaiting();
+		it('refuses a request of another manifest, by another host, or on an unknown award', async () => {
+			const { first, award, replyKey, stop } = await awaiting();
 			const asked = (changed: Partial<Award>, key = first.mesh.membership.keys) => {
 				const { csrCid: _, ...papers } = admissionOf({ ...award, ...changed }, key);
 				return failure(
 					first.scheduler.requestAdmission(
-						{ awardId: changed.awardId ?? award.awardId, requester: award.requester, ...papers },
+						{ awardId: changed.awardId ?? award.awardId, requester: award.requester, replyKey, ...papers },
 						never,
 					),
 				);
 			};
-			expect((await asked({ slot: 7 })).code).to.equal('unauthorized');
-			expect((await asked({ gen: 2 })).code).to.equal('unauthorized');
+			const { manifestCid } = createWorkload('other').charter;
+			expect((await asked({ manifestCid })).code).to.equal('unauthorized');
 			expect((await asked({}, createNodeKeys())).code).to.equal('unauthorized');
 			expect((await asked({ awardId: '0'.repeat(26) })).code).to.equal('conflict');
 			expect(ofType(await stop(), 'csr')).to.have.length(0);

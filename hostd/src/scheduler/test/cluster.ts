@@ -1,5 +1,7 @@
 /** Hosts in one process on a memory network: real mesh nodes and schedulers; only wire, gossip and DHT are in memory. */
-import { silentMetrics } from '@beemesh/sdk/telemetry';
+import { createNodeKeys } from '@beemesh/sdk/identity';
+import type { Transport } from '@beemesh/sdk/streams';
+import { type Logger, silentMetrics } from '@beemesh/sdk/telemetry';
 import { createMemoryNetwork, type MemoryNetwork } from '@beemesh/sdk/testing';
 import type { Award, MachineId, Resources } from '@beemesh/sdk/wire';
 import type { Dht, Gossip, GossipHandler, MeshNode } from '../../mesh/index.ts';
@@ -30,13 +32,15 @@ export function startScheduler(
 		Partial<SchedulerOptions>,
 		'admits' | 'requester' | 'bidder'
 	> = {},
+	logger: Logger = testLogger(mesh.self().name),
 ): SchedulerHost {
 	const { capacity, deploy, ...rest } = options;
 	const resources = createAccountant({ ...CAPACITY, ...capacity });
 	const pods = new Set<Award>();
-	const join: Deploy = async (award, _opened, signal) => {
+	const join: Deploy = async (award, { charter }, signal, replyKey) => {
+		const papers = admissionOf(award, mesh.membership.keys, createNodeKeys(), charter.body);
 		await scheduler.requestAdmission(
-			{ awardId: award.awardId, requester: award.requester, ...pick(admissionOf(award, mesh.membership.keys)) },
+			{ awardId: award.awardId, requester: award.requester, replyKey, ...pick(papers) },
 			signal,
 		);
 		pods.add(award);
@@ -45,7 +49,7 @@ export function startScheduler(
 		mesh,
 		resources,
 		deploy: deploy ?? join,
-		logger: testLogger(mesh.self().name),
+		logger,
 		metrics: silentMetrics,
 		...rest,
 	});
@@ -73,32 +77,41 @@ export interface Cluster extends AsyncDisposable {
 
 export async function startCluster(
 	size: number,
-	options: NonNullable<Parameters<typeof startScheduler>[1]> = {},
+	options: NonNullable<Parameters<typeof startScheduler>[1]> & {
+		/** Looks at what a host sends and hears. */
+		readonly tap?: (transport: Transport, host: number) => Transport;
+		/** Default: silent. */
+		readonly logger?: (host: number) => Logger;
+		/** What a host says of itself, beside what is certified. */
+		readonly declares?: (host: number) => Readonly<Record<string, string>>;
+	} = {},
 ): Promise<Cluster> {
+	const { tap = untapped, declares = () => ({}), logger: loggerOf, ...rest } = options;
 	const network = createMemoryNetwork();
 	const hub = createHub();
 	const root = createTestRoot();
 	const hosts: SchedulerHost[] = [];
 	for (let i = 0; i < size; i++) {
-		const membership = root.enrol();
+		const name = `host-${i}`;
+		const membership = root.enrol(createNodeKeys(), { labels: { name, parity: i % 2 === 0 ? 'even' : 'odd' } });
 		const { machineId } = membership;
 		const first = hosts[0];
-		const name = `host-${i}`;
+		const logger = loggerOf?.(i) ?? testLogger(name);
 		const mesh = createNode({
-			transport: network.join(machineId),
+			transport: tap(network.join(machineId), i),
 			gossip: hub.gossip(machineId),
 			dht: hub.dht(machineId),
 			membership,
 			name,
-			labels: { name, parity: i % 2 === 0 ? 'even' : 'odd' },
+			labels: declares(i),
 			join: first === undefined ? [] : [`/memory/${first.machineId}/p2p/${first.machineId}`],
 			presence: presenceSource(),
-			logger: testLogger(name),
+			logger,
 			metrics: silentMetrics,
 			clock: systemClock,
 			random: Math.random,
 		});
-		hosts.push(startScheduler(mesh, options));
+		hosts.push(startScheduler(mesh, rest, logger));
 	}
 	await Promise.all(hosts.map(({ mesh }) => whenHosts(mesh, (present) => present.length === size)));
 	return {
@@ -109,6 +122,8 @@ export async function startCluster(
 		},
 	};
 }
+
+const untapped = (transport: Transport): Transport => transport;
 
 /** Gossip as one hub that everybody hears, and a DHT as one table. */
 function createHub(): { gossip(self: MachineId): Gossip; dht(self: MachineId): Dht } {

@@ -15,6 +15,7 @@ import {
 	openAdmission,
 	openCsr,
 	openMachineCredential,
+	openPapers,
 	ownerIdOf,
 	peekRecord,
 	requestAdmission,
@@ -60,18 +61,22 @@ export function createWorkload(
 	quota = 64,
 	owner: KeyPair = createKeyPair(),
 	env: readonly { readonly name: string; readonly value: string }[] = [],
+	{ namespace = 'default', label = 'web' } = {},
 ): TestWorkload {
 	const tenderKey = createKeyPair();
 	const nowMs = Date.now();
-	const genesis = genesisFor(owner.publicKey, 'Deployment', 'default', name);
+	const genesis = genesisFor(owner.publicKey, 'Deployment', namespace, name);
 	const wid = workloadIdOf(genesis);
 	const ownerId = ownerIdOf(owner.publicKey);
-	const template = { spec: { containers: [{ name: 'main', image: 'image', env }] } };
+	const template = {
+		metadata: { labels: { app: label } },
+		spec: { containers: [{ name: 'main', image: 'image', env }] },
+	};
 	const manifest: Manifest = {
 		apiVersion: 'apps/v1',
 		kind: 'Deployment',
-		metadata: { name, namespace: 'default' },
-		spec: { replicas: 3, selector: { matchLabels: {} }, template },
+		metadata: { name, namespace },
+		spec: { replicas: 3, selector: { matchLabels: { app: label } }, template },
 	} as unknown as Manifest;
 	const { bytes, cid } = encodeManifest(manifest);
 	const charter: Charter = {
@@ -79,7 +84,7 @@ export function createWorkload(
 		owner: ownerId,
 		era: 1,
 		kind: 'Deployment',
-		namespace: 'default',
+		namespace,
 		name,
 		manifestCid: cid,
 		replicas: 3,
@@ -139,12 +144,17 @@ export function createWorkload(
 }
 
 /** A replica's request for admission, with its host's statement. */
-export function admissionOf(award: Award, host: NodeKeys, replica: NodeKeys = createNodeKeys()) {
+export function admissionOf(
+	award: Award,
+	host: NodeKeys,
+	replica: NodeKeys = createNodeKeys(),
+	charter: Charter = createWorkload().charter,
+) {
 	const { wid, slot, gen, awardId, manifestCid, machineId } = award;
 	const at = { wid, slot, gen, incarnation: 0, awardId, addresses: [], ts: Date.now() };
 	const opened = openCsr(requestAdmission(replica, at).envelope);
 	const { envelope: csr, cid: csrCid } = opened;
-	const cert = certifyOwn(createWorkload().charter, opened, { machineId, manifestCid }, replica.signer, Date.now());
+	const cert = certifyOwn(charter, opened, { machineId, manifestCid }, replica.signer, Date.now());
 	const body = { awardId, csrCid, manifestCid, machineId, ts: Date.now() };
 	return { csr, cert, statement: signRecord('host-statement', body, host.signer), csrCid };
 }
@@ -175,9 +185,10 @@ export async function placeAndAdmit(
 		}
 		if (event.type !== 'csr') continue;
 		const machine = openMachineCredential(event.credential, createTestRoot().mesh, Date.now());
-		const { csr } = openAdmission(event.csr, event.statement, machine);
+		const papers = openPapers(event.papers, event.awardId, replies);
+		const { csr } = openAdmission(papers.csr, event.statement, machine);
 		// The host passes on what only the newcomer can open; here it can be anything.
-		const sealed = event.cert.slice(0, 64);
+		const sealed = papers.cert.slice(0, 64);
 		await scheduler.admit({
 			awardId: event.awardId,
 			csrCid: csr.cid,

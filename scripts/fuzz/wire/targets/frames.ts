@@ -171,7 +171,10 @@ function valuesOf(corpus: Corpus): readonly (readonly [string, AnyMethod, 'input
 		['machine tender', MachineApi.methods.tender, 'input', { tender: records.tender }],
 		['machine bid', MachineApi.methods.bid, 'input', bid],
 		['machine award', MachineApi.methods.award, 'input', { award: records.award, sealed }],
-		['machine admission', MachineApi.methods.admission, 'input', { awardId: AWARD_ID, ...papers }],
+		[
+			...(['machine admission', MachineApi.methods.admission, 'input'] as const),
+			{ awardId: AWARD_ID, papers: sealed, statement: records['host-statement'] },
+		],
 		['machine keyring', MachineMeshApi.methods.keyring, 'output', { keyring }],
 		[
 			...(['peer cosign', PeerApi.methods.cosign, 'input'] as const),

@@ -36,6 +36,8 @@ const HOUR_MS = 3_600_000;
 const owner = createKeyPair();
 const wid = workloadIdOf(genesisFor(owner.publicKey, 'Deployment', 'default', 'web'));
 
+/** Epochs: of the first, and with the second. */
+const FIRST_TWO = 2;
 const BEGAN_MS = Date.now();
 
 function charter(): Charter {
@@ -105,14 +107,15 @@ describe('directory', () => {
 	function start(
 		{ keys, cert: envelope }: ReturnType<typeof admit>,
 		displace: 'at-once' | 'when-ready' = 'when-ready',
+		knows = Number.POSITIVE_INFINITY,
 	): Directory {
 		const cert = openReplicaCert(envelope);
 		const trust = new Trust({
 			owner: owner.publicKey,
 			openCharter: (bytes) => openRecord('charter', bytes, [owner.publicKey]),
-			find: async () => [],
+			find: async () => [{ charter: chartered, links: chain?.linksSince(-1) ?? [] }],
 		});
-		trust.learn({ charter: chartered, links: chain?.linksSince(-1) ?? [] });
+		trust.learn({ charter: chartered, links: (chain?.linksSince(-1) ?? []).slice(0, knows) });
 		const transport = network.join(cert.body.replicaId);
 		const directory = new Directory({
 			...{ cert, trust, displace },
@@ -131,6 +134,17 @@ describe('directory', () => {
 		opened.push({ directory, node });
 		trusts.set(directory, trust);
 		return directory;
+	}
+
+	/** As a crash does: nobody is told. */
+	async function end(directory: Directory): Promise<void> {
+		const { node } = opened.splice(
+			opened.findIndex((one) => one.directory === directory),
+			1,
+		)[0] as (typeof opened)[0];
+		network.crash(directory.record.replicaId);
+		directory.close();
+		await node[Symbol.asyncDispose]();
 	}
 
 	it('tells a replica that is displaced by whom, though the two have never met', async () => {
@@ -168,5 +182,91 @@ describe('directory', () => {
 		);
 		expect(refused?.message).to.contain('slot 0 has been given to generation 2');
 		expect(older.outvoted.aborted).to.equal(true);
+	});
+
+	describe('a replica that was not there when it was displaced', () => {
+		const refusal = (promise: Promise<unknown>): Promise<Error & { code?: string }> =>
+			promise.then(
+				() => expect.fail('it was let in'),
+				(error: Error) => error,
+			);
+
+		/** Slot 0 crashes, slot 1 sees it gone, and admits its successor. */
+		async function crashed(displace?: 'at-once') {
+			const [first, second] = [admit(0, 1), admit(1, 1)];
+			const [older, other] = [start(first, displace), start(second, displace)];
+			await older.dial(other.record.replicaId, other.record.addresses);
+			const gone = new Promise<void>((resolve) => {
+				other.listen({ onMember: (_wid, { type }) => type === 'removed' && resolve() });
+			});
+			await end(older);
+			await gone;
+			const newer = start(admit(0, 2, second.keys.signer), displace);
+			await newer.dial(other.record.replicaId, other.record.addresses);
+			return { other, again: () => start(first, displace, FIRST_TWO) };
+		}
+
+		it('gets no session of those who knew that it was gone, though its certificate is of today', async () => {
+			const { other, again } = await crashed();
+			const back = again();
+			const { record } = back;
+			const error = await refusal(back.dial(other.record.replicaId, other.record.addresses));
+			expect(error).to.include({ code: 'unauthorized' });
+			expect(error.message).to.contain('slot 0 generation 1 is no member of web in epoch');
+			expect(other.node.get(record.replicaId)).to.equal(undefined);
+			expect(other.own.live().map(({ record: { slot, gen } }) => `${slot}/${gen}`)).to.deep.equal(['0/2', '1/1']);
+		});
+
+		it('learns from the epochs, which its host carries, that it is displaced, and by whom', async () => {
+			const { other, again } = await crashed();
+			const back = again();
+			const by = new Promise<number>((resolve) => {
+				back.listen({ onSuperseded: (_slot, gen) => resolve(gen) });
+			});
+			await refusal(back.dial(other.record.replicaId, other.record.addresses));
+			expect(await by).to.equal(2);
+		});
+
+		it('hears, if it is stateful and its vote is not needed, by whom, and nothing else; then it is hung up on', async () => {
+			const { other, again } = await crashed('at-once');
+			const back = again();
+			const { replicaId } = back.record;
+			const dismissed = new Promise<string>((resolve) => {
+				other.onDismissed = resolve;
+			});
+			const error = await refusal(back.dial(other.record.replicaId, other.record.addresses));
+			expect(error).to.deep.include({ code: 'conflict', details: { slot: 0, gen: 2 } });
+			expect(await dismissed).to.equal(replicaId);
+			expect(other.node.get(replicaId)).to.equal(undefined);
+			expect(back.outvoted.aborted).to.equal(true);
+		});
+	});
+
+	it('one that hands over is served on, but asks nobody to leave and shares nothing', async () => {
+		const [first, second] = [admit(0, 1), admit(1, 1)];
+		const [older, other] = [start(first), start(second)];
+		await older.dial(other.record.replicaId, other.record.addresses);
+		const newer = start(admit(0, 2, second.keys.signer));
+		await newer.dial(other.record.replicaId, other.record.addresses);
+		let asked = 0;
+		other.onDrain = () => void asked++;
+		other.onCharter = () => void asked++;
+		const caller = older.member(other.record.replicaId);
+		const generations: [number, number][] = [[1, 9]];
+		for (const call of [
+			caller?.drain({ reason: 'mine' }),
+			caller?.share({ charter: chartered, generations }),
+			caller?.groupKey({}),
+		]) {
+			const error = await Promise.resolve(call).then(
+				() => expect.fail('it was served'),
+				(thrown: Error) => thrown,
+			);
+			expect(error).to.include({ code: 'unauthorized' });
+			expect(error.message).to.contain('displaced');
+		}
+		expect(asked).to.equal(0);
+		expect(other.own.generations().get(1)).to.equal(1);
+		expect((await caller?.probe({ peer: newer.record.replicaId }))?.alive).to.equal(true);
 	});
 });

@@ -10,9 +10,11 @@ import {
 	createUlid,
 	isSealedReason,
 	openMachineCredential,
+	openPapers,
 	openReason,
 	openSealedBundle,
 	sealBundle,
+	sealPapers,
 	sealReason,
 	sealTo,
 } from '../index.ts';
@@ -59,6 +61,28 @@ describe('a bundle sealed for the winner of an award', () => {
 		expect(refused(sealed.subarray(0, 1_000))).to.equal('unauthorized');
 		expect(refused(sealTo(keys.kem.publicKey, 'award-bundle', new Uint8Array([0xa0])))).to.equal('invalid_input');
 		expect(refused(sealTo(keys.kem.publicKey, 'keyring', new Uint8Array([0xa0])))).to.equal('unauthorized');
+	});
+});
+
+describe('papers of a replica, sealed for whoever decides', () => {
+	const awardId = createUlid(Date.now());
+	const papers = { csr: new TextEncoder().encode('canary'), cert: new Uint8Array(2) };
+	const sealed = sealPapers(papers, awardId, replies.publicKey);
+
+	it('are opened with the reply key under their award, and nowhere else', () => {
+		expect(openPapers(sealed, awardId, replies)).to.deep.equal(papers);
+		expect(Buffer.from(sealed).includes('canary')).to.equal(false);
+		const other = sealTo(replies.publicKey, 'award-papers', new Uint8Array([0xa0]));
+		for (const [bytes, id, kem, code] of [
+			[sealed, awardId, keys.kem, 'unauthorized'],
+			[sealed, createUlid(Date.now()), replies, 'unauthorized'],
+			[sealed.subarray(0, -1), awardId, replies, 'unauthorized'],
+			[sealBundle(bundle, awardId, machine, replies), awardId, keys.kem, 'unauthorized'],
+			[other, awardId, replies, 'invalid_input'],
+		] as const)
+			expect(() => openPapers(bytes, id, kem))
+				.to.throw()
+				.with.property('code', code);
 	});
 });
 

@@ -12,16 +12,20 @@ import {
 	defaultAdmissionTerms,
 	encodeManifest,
 	genesisFor,
+	isSealedReason,
 	type NodeKeys,
 	type OpenedBundle,
 	openBundle,
 	openCsr,
 	openMachineCredential,
+	openReason,
 	openReplicaCert,
 	openSealedBundle,
 	openTender,
 	ownerIdOf,
+	type ReplicaPapers,
 	requestAdmission,
+	sealPapers,
 	signRecord,
 	workloadIdOf,
 } from '../../identity/index.ts';
@@ -34,14 +38,14 @@ const OTHER_HOSTS = [1, 2].map(() => createPeerKey().peerId as MachineId);
 const root = createKeyPair();
 const mesh = createMesh('test', root, Date.now());
 
-function credentialOf({ peer, signer, kem }: NodeKeys): Uint8Array {
+function credentialOf({ peer, signer, kem }: NodeKeys, labels: Record<string, string> = {}): Uint8Array {
 	const keys = { machineId: peer.peerId as MachineId, sigKey: signer.publicKey, kemKey: kem.publicKey };
-	return certifyMachine({ mesh: mesh.cid, ...keys, caps: [], labels: {}, serial: 1, nbf: Date.now() }, root);
+	return certifyMachine({ mesh: mesh.cid, ...keys, caps: [], labels, serial: 1, nbf: Date.now() }, root);
 }
 
 const tenderKey = createKeyPair();
 
-function makeBundle(replicas: number): OpenedBundle {
+function makeBundle(replicas: number, nodeSelector: Record<string, string> = {}): OpenedBundle {
 	const owner = createKeyPair();
 	const genesis = genesisFor(owner.publicKey, 'Deployment', 'default', 'web');
 	const wid = workloadIdOf(genesis);
@@ -49,7 +53,10 @@ function makeBundle(replicas: number): OpenedBundle {
 		apiVersion: 'apps/v1',
 		kind: 'Deployment',
 		metadata: { name: 'web', namespace: 'default' },
-		spec: { selector: { matchLabels: {} }, template: { spec: { containers: [{ name: 'web', image: 'web:1' }] } } },
+		spec: {
+			selector: { matchLabels: {} },
+			template: { spec: { nodeSelector, containers: [{ name: 'web', image: 'web:1' }] } },
+		},
 	};
 	const { bytes, cid } = encodeManifest(manifest);
 	const id = ownerIdOf(owner.publicKey);
@@ -71,12 +78,11 @@ function makeBundle(replicas: number): OpenedBundle {
 	);
 }
 
-function pod(
-	bundle: OpenedBundle,
-	at: SlotGen,
-	awardId: string,
-	machine: NodeKeys,
-): Extract<PlaceEvent, { type: 'csr' }> {
+/** A pod's request; it is sealed when the workload has been delivered, which says to whom. */
+type Pod = Omit<Extract<PlaceEvent, { type: 'csr' }>, 'type' | 'papers'> & ReplicaPapers & { readonly type: 'pod' };
+const winners = new Map<string, NodeKeys>();
+
+function pod(bundle: OpenedBundle, at: SlotGen, awardId: string, machine: NodeKeys): Pod {
 	const nowMs = Date.now();
 	const request = { ...at, wid: bundle.wid, incarnation: 0, awardId, addresses: [], ts: nowMs };
 	const keys = createNodeKeys();
@@ -87,11 +93,12 @@ function pod(
 	const body = { awardId, csrCid, manifestCid, machineId, ts: nowMs };
 	const statement = signRecord('host-statement', body, machine.signer);
 	const cert = certifyOwn(bundle.charter.body, opened, { machineId, manifestCid }, keys.signer, nowMs);
-	return { type: 'csr', ...at, awardId, csr, cert, statement, credential: credentialOf(machine) };
+	return { type: 'pod', ...at, awardId, csr, cert, statement, credential: credentialOf(machine) };
 }
 
 function awarded(at: SlotGen, awardId: string, machine: NodeKeys): Extract<PlaceEvent, { type: 'awarded' }> {
 	const machineId = machine.peer.peerId as MachineId;
+	winners.set(awardId, machine);
 	return { type: 'awarded', ...at, machineId, awardId, credential: credentialOf(machine) };
 }
 
@@ -105,7 +112,8 @@ class ScriptedHost {
 	refuseAdmission: MeshError | undefined;
 	script: (request: PlaceRequest) => AsyncIterable<PlaceEvent> = async function* () {};
 	live: LiveReplica[] = [];
-	#onAnswer: (() => void) | undefined;
+	readonly #onAnswer: (() => void)[] = [];
+	#onDelivery: (() => void) | undefined;
 
 	readonly bundle: OpenedBundle;
 
@@ -113,12 +121,22 @@ class ScriptedHost {
 		this.bundle = bundle;
 	}
 
+	/** As the winner's host sends it. */
+	async sealed({ csr, cert, ...event }: Pod): Promise<PlaceEvent> {
+		const { awardId } = event;
+		while (!this.delivered.some((delivery) => delivery.awardId === awardId))
+			await new Promise<void>((resolve) => (this.#onDelivery = resolve));
+		const { sealed } = this.delivered.find((delivery) => delivery.awardId === awardId) as DeliverRequest;
+		const { replyKey } = openSealedBundle(sealed, awardId, (winners.get(awardId) as NodeKeys).kem);
+		return { ...event, type: 'csr', papers: sealPapers({ csr, cert }, awardId, replyKey) };
+	}
+
 	answered(count: number): Promise<void> {
 		return new Promise((resolve) => {
 			const look = (): void => {
 				if (this.answers.length >= count) resolve();
 			};
-			this.#onAnswer = look;
+			this.#onAnswer.push(look);
 			look();
 		});
 	}
@@ -136,11 +154,12 @@ class ScriptedHost {
 				},
 				deliver: async (request) => {
 					this.delivered.push(request);
+					this.#onDelivery?.();
 					return {};
 				},
 				admit: async (request) => {
 					this.answers.push(request);
-					this.#onAnswer?.();
+					for (const look of this.#onAnswer) look();
 					return {};
 				},
 			}),
@@ -175,7 +194,7 @@ describe('healing through the host', () => {
 	/** A workload of two whose slot 1 has just said farewell; resolves with the first `answers` admissions. */
 	async function heal(
 		host: ScriptedHost,
-		events: (at: SlotGen) => PlaceEvent[],
+		events: (at: SlotGen) => (PlaceEvent | Pod)[],
 		answers: number,
 	): Promise<readonly AdmitRequest['answer'][]> {
 		const replica = (slot: number): LiveReplica => ({
@@ -185,7 +204,7 @@ describe('healing through the host', () => {
 			addresses: [`/memory/${slot}`],
 		});
 		host.script = async function* () {
-			yield* events({ slot: 1, gen: 2 });
+			for (const event of events({ slot: 1, gen: 2 })) yield event.type === 'pod' ? await host.sealed(event) : event;
 			await host.answered(answers);
 		};
 		driver = new ReplicaDriver(host.world());
@@ -196,7 +215,10 @@ describe('healing through the host', () => {
 		driver.lost(1, 'left');
 		driver.observe();
 		await host.answered(answers);
-		return host.answers.map(({ answer }) => answer);
+		return host.answers.map(({ awardId, answer }) => {
+			const { kem } = winners.get(awardId) as NodeKeys;
+			return answer.admitted ? answer : { ...answer, reason: openReason(answer.reason, kem) };
+		});
 	}
 
 	it('tenders with the granted key, and admits the awarded pod', async () => {
@@ -263,6 +285,26 @@ describe('healing through the host', () => {
 		expect(() => openSealedBundle(sealed, createUlid(Date.now()), winner.kem)).to.throw('another award');
 	});
 
+	it('is kept from a machine whose certificate does not meet the nodeSelector, though its host names it the winner', async () => {
+		const label = 'self-declared.beemesh.io/disk';
+		const bundle = makeBundle(2, { trusted: 'true', [label]: 'ssd' });
+		const host = new ScriptedHost(bundle);
+		const [liar, winner] = [createNodeKeys(), createNodeKeys()];
+		const awardId = createUlid(Date.now());
+		const credential = credentialOf(winner, { trusted: 'true' });
+		await heal(
+			host,
+			(at) => [
+				awarded(at, createUlid(Date.now()), liar),
+				{ ...awarded(at, createUlid(Date.now()), liar), credential: credentialOf(liar, { [label]: 'ssd' }) },
+				{ ...awarded(at, awardId, winner), credential },
+				{ ...pod(bundle, at, awardId, winner), credential },
+			],
+			1,
+		);
+		expect(host.delivered.map((delivery) => delivery.awardId)).to.deep.equal([awardId]);
+	});
+
 	it('signs the tender again for the slots that are left', async () => {
 		const bundle = makeBundle(2);
 		const host = new ScriptedHost(bundle);
@@ -300,6 +342,10 @@ describe('healing through the host', () => {
 				1,
 			);
 			expect(answer?.admitted).to.equal(false);
+			// The host between, which carries the answer, is not told why.
+			expect(host.answers).to.have.length(1);
+			for (const { answer: carried } of host.answers)
+				expect(carried.admitted === false && isSealedReason(carried.reason)).to.equal(true);
 			expect(host.admitted).to.deep.equal([]);
 		});
 
