@@ -77,6 +77,12 @@ export interface ScriptedHost extends AsyncDisposable {
 	/** What was sealed to it, one for each placement. */
 	readonly bundles: OpenedBundle[];
 	readonly charters: Charter[];
+	/** What members have left here, sealed. */
+	rosters: Uint8Array[];
+	/** What was given to members, sealed. */
+	readonly checkpoints: Uint8Array[];
+	/** What members do with a checkpoint. */
+	onCheckpoint: (wid: WorkloadId, sealed: Uint8Array) => void;
 	/** Workloads that were said to be over. */
 	readonly ended: WorkloadId[];
 	/** Who has called. */
@@ -123,6 +129,9 @@ export async function startScriptedHost(
 		placements: [] as PlaceRequest[],
 		bundles: [] as OpenedBundle[],
 		charters: [] as Charter[],
+		rosters: [] as Uint8Array[],
+		checkpoints: [] as Uint8Array[],
+		onCheckpoint: (_wid: WorkloadId, _sealed: Uint8Array): void => {},
 		ended: [] as WorkloadId[],
 		owners: new Set<OwnerId>(),
 		workloads: new Map<WorkloadId, { charter: Uint8Array; manifest: Uint8Array; pods: PodStatus[] }>(),
@@ -265,6 +274,12 @@ export async function startScriptedHost(
 			);
 			if (body.deleted) host.workloads.delete(body.wid);
 			return { pods: view.pods.length };
+		},
+		rosters: () => ({ sealed: host.rosters }),
+		checkpoint: ({ wid, sealed }) => {
+			host.checkpoints.push(sealed);
+			host.onCheckpoint(wid, sealed);
+			return { pods: 1 };
 		},
 		end: ({ end }) => {
 			host.ended.push(openWorkloadEnd(end, Date.now()).body.wid);
