@@ -31,6 +31,7 @@ import {
 	openBundle,
 	openCsr,
 	openRecord,
+	openSealedAdmission,
 	openSealedBundle,
 	openTender,
 	openWorkloadEnd,
@@ -40,6 +41,7 @@ import {
 } from '@beemesh/sdk/identity';
 import { type ByteStream, createServices, listenUnix, openSession, secureStream } from '@beemesh/sdk/streams';
 import {
+	type AdmissionAnswer,
 	type Charter,
 	type Csr,
 	decodeRecord,
@@ -77,6 +79,8 @@ export interface ScriptedHost extends AsyncDisposable {
 	/** What was sealed to it, one for each placement. */
 	readonly bundles: OpenedBundle[];
 	readonly charters: Charter[];
+	/** Replicas that were admitted, and what they were told. */
+	readonly members: { readonly keys: NodeKeys; readonly told: AdmissionAnswer }[];
 	/** What members have left here, sealed. */
 	rosters: Uint8Array[];
 	/** What was given to members, sealed. */
@@ -129,6 +133,7 @@ export async function startScriptedHost(
 		placements: [] as PlaceRequest[],
 		bundles: [] as OpenedBundle[],
 		charters: [] as Charter[],
+		members: [] as { readonly keys: NodeKeys; readonly told: AdmissionAnswer }[],
 		rosters: [] as Uint8Array[],
 		checkpoints: [] as Uint8Array[],
 		onCheckpoint: (_wid: WorkloadId, _sealed: Uint8Array): void => {},
@@ -194,6 +199,7 @@ export async function startScriptedHost(
 				yield { type: 'outcome', ...at, machineId, outcome: 'failed', reason: answer.reason };
 				continue;
 			}
+			host.members.push({ keys: replica, told: openSealedAdmission(answer.sealed, replica.kem) });
 			const failed = host.failFirst-- > 0;
 			pods.push(podOf(bundle.charter.body, failed ? { ...at, gen: at.gen + 1 } : at, replicaIdOf(replica)));
 			if (failed) yield { type: 'outcome', ...at, machineId, outcome: 'failed', reason: 'exited with 1' };
