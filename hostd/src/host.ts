@@ -101,7 +101,7 @@ export async function startHost(components: {
 		hosting.connect({ mesh, scheduler, fleet });
 		mesh.rpc.services.serve(MachineWorkloadsApi, {
 			members: ({ wid }) => ({ members: hosting.members(wid) }),
-			rosters: ({ wid }) => ({ sealed: hosting.rosters(wid).slice(0, 16) }),
+			rosters: ({ wid }) => ({ sealed: hosting.rosters(wid) }),
 			ended: ({ end }) => {
 				hosting.end(end);
 				return {};

@@ -1,4 +1,5 @@
 import { signRecord } from '@beemesh/sdk/identity';
+import { confirmMembers } from '../apply/checkpoint.ts';
 import { type Placement, type PlaceOptions, placeWorkload } from '../apply/place.ts';
 import { planOf, wantedOf } from '../apply/plan.ts';
 import { charterFor, newWorkload, widOf } from '../apply/records.ts';
@@ -106,6 +107,12 @@ async function applyAll(workloads: readonly LoadedWorkload[], cli: Cli, options:
 		const common = { client, owner: signer, progress: shown, nowMs: cli.nowMs };
 		let charter = current?.charter ?? charterFor(signer, wanted, 0, cli.nowMs());
 		let told = 'unchanged';
+		if (current !== undefined && plan.action !== 'place') {
+			// Before they change: members that follow a newer charter admit newcomers at once.
+			const when = plan.action === 'update' ? 'any' : 'long';
+			const tell = (text: string): void => progress.line(cli.err, text);
+			await confirmMembers({ client, owner, workload: current, when, tell, nowMs: cli.nowMs, signal });
+		}
 		if (plan.action === 'place') {
 			const workload = newWorkload(owner, wanted, plan.era, cli.nowMs());
 			charter = workload.bundle.charter.body;

@@ -1,6 +1,7 @@
 /** `scale` and `delete`: a newer charter of a workload that is there. */
-import { type KeyPair, signRecord, signWorkloadEnd } from '@beemesh/sdk/identity';
+import { signRecord, signWorkloadEnd } from '@beemesh/sdk/identity';
 import { type Charter, SLOTS_MAX } from '@beemesh/sdk/wire';
+import { confirmMembers } from '../apply/checkpoint.ts';
 import { nextEra } from '../apply/plan.ts';
 import { charterAfter } from '../apply/records.ts';
 import { type WaitOptions, waitGone, waitReady } from '../apply/wait.ts';
@@ -9,6 +10,7 @@ import { usageError } from '../cli/input.ts';
 import type { HostClient } from '../host/client.ts';
 import { giveCharter, readMesh, type WorkloadState } from '../host/inventory.ts';
 import { Progress } from '../output/progress.ts';
+import type { Owner } from '../owner/owner.ts';
 import { FILES, manifestsOf, NAMESPACE, WAIT, waitMs } from './options.ts';
 import { referencesOf, titleOf, type WorkloadKindWord, workloadNamed } from './resources.ts';
 import { runAll } from './run-all.ts';
@@ -98,9 +100,9 @@ function targetsOf(words: readonly string[]): readonly Target[] {
 }
 
 async function changeAll(cli: Cli, targets: readonly Target[], namespace: string, change: Change): Promise<void> {
-	const { signer: owner } = await cli.owner();
+	const owner = await cli.owner();
 	const client = await cli.connect();
-	const state = await readMesh(client, owner, cli.signal);
+	const state = await readMesh(client, owner.signer, cli.signal);
 	const found = targets.flatMap((target) => {
 		try {
 			return [workloadNamed(state, target.kind, target.namespace ?? namespace, target.name)];
@@ -114,11 +116,12 @@ async function changeAll(cli: Cli, targets: readonly Target[], namespace: string
 		found,
 		async (workload) => {
 			const { kind, name } = workload.charter;
-			const charter = await changed(client, owner, workload, change, cli);
+			const charter = await changed(client, owner, workload, change, cli, (text) => progress.line(cli.err, text));
 			const shown = progress.workload(`${kind.toLowerCase()}/${name}`);
 			const untilMs = cli.nowMs() + (change.withinMs ?? 0);
 			if (change.withinMs !== undefined) {
-				await change.wait({ client, owner, charter, progress: shown, untilMs, nowMs: cli.nowMs, signal: cli.signal });
+				const { nowMs, signal } = cli;
+				await change.wait({ client, owner: owner.signer, charter, progress: shown, untilMs, nowMs, signal });
 			}
 			progress.line(cli.out, `${titleOf(kind, name)} ${change.told}`);
 		},
@@ -128,17 +131,23 @@ async function changeAll(cli: Cli, targets: readonly Target[], namespace: string
 
 async function changed(
 	client: HostClient,
-	owner: KeyPair,
+	owner: Owner,
 	workload: WorkloadState,
 	change: Change,
 	cli: Cli,
+	tell: (text: string) => void,
 ): Promise<Charter> {
-	const nowMs = cli.nowMs();
 	if (change.isDone(workload)) return workload.charter;
+	if (change.change.deleted !== true) {
+		const { signal, nowMs } = cli;
+		await confirmMembers({ client, owner, workload, when: 'any', tell, nowMs, signal });
+	}
+	const nowMs = cli.nowMs();
 	const charter = charterAfter(workload.charter, change.change, nextEra(workload.charter.era, nowMs), nowMs);
-	const envelope = signRecord('charter', charter, owner);
+	const envelope = signRecord('charter', charter, owner.signer);
 	await giveCharter(client, workload.hosts, { charter: envelope }, cli.signal);
 	// For hosts that are away; they pass it on, so it says no more than it must.
-	if (charter.deleted) await client.api.end({ end: signWorkloadEnd(charter, owner, nowMs) }, { signal: cli.signal });
+	if (charter.deleted)
+		await client.api.end({ end: signWorkloadEnd(charter, owner.signer, nowMs) }, { signal: cli.signal });
 	return charter;
 }

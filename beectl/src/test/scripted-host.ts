@@ -32,6 +32,7 @@ import {
 	openCsr,
 	openReason,
 	openRecord,
+	openSealedAdmission,
 	openSealedBundle,
 	openTender,
 	openWorkloadEnd,
@@ -42,6 +43,7 @@ import {
 } from '@beemesh/sdk/identity';
 import { type ByteStream, createServices, listenUnix, openSession, secureStream } from '@beemesh/sdk/streams';
 import {
+	type AdmissionAnswer,
 	type Charter,
 	type Csr,
 	decodeRecord,
@@ -79,6 +81,14 @@ export interface ScriptedHost extends AsyncDisposable {
 	/** What was sealed to it, one for each placement. */
 	readonly bundles: OpenedBundle[];
 	readonly charters: Charter[];
+	/** Replicas that were admitted, and what they were told. */
+	readonly members: { readonly keys: NodeKeys; readonly told: AdmissionAnswer }[];
+	/** What members have left here, sealed. */
+	rosters: Uint8Array[];
+	/** What was given to members, sealed. */
+	readonly checkpoints: Uint8Array[];
+	/** What members do with a checkpoint. */
+	onCheckpoint: (wid: WorkloadId, sealed: Uint8Array) => void;
 	/** Workloads that were said to be over. */
 	readonly ended: WorkloadId[];
 	/** Who has called. */
@@ -125,6 +135,10 @@ export async function startScriptedHost(
 		placements: [] as PlaceRequest[],
 		bundles: [] as OpenedBundle[],
 		charters: [] as Charter[],
+		members: [] as { readonly keys: NodeKeys; readonly told: AdmissionAnswer }[],
+		rosters: [] as Uint8Array[],
+		checkpoints: [] as Uint8Array[],
+		onCheckpoint: (_wid: WorkloadId, _sealed: Uint8Array): void => {},
 		ended: [] as WorkloadId[],
 		owners: new Set<OwnerId>(),
 		workloads: new Map<WorkloadId, { charter: Uint8Array; manifest: Uint8Array; pods: PodStatus[] }>(),
@@ -191,6 +205,7 @@ export async function startScriptedHost(
 				yield { type: 'outcome', ...at, machineId, outcome: 'failed', reason };
 				continue;
 			}
+			host.members.push({ keys: replica, told: openSealedAdmission(answer.sealed, replica.kem) });
 			const failed = host.failFirst-- > 0;
 			pods.push(podOf(bundle.charter.body, failed ? { ...at, gen: at.gen + 1 } : at, replicaIdOf(replica)));
 			if (failed) yield { type: 'outcome', ...at, machineId, outcome: 'failed', reason: 'exited with 1' };
@@ -271,6 +286,12 @@ export async function startScriptedHost(
 			);
 			if (body.deleted) host.workloads.delete(body.wid);
 			return { pods: view.pods.length };
+		},
+		rosters: () => ({ sealed: host.rosters }),
+		checkpoint: ({ wid, sealed }) => {
+			host.checkpoints.push(sealed);
+			host.onCheckpoint(wid, sealed);
+			return { pods: 1 };
 		},
 		end: ({ end }) => {
 			host.ended.push(openWorkloadEnd(end, Date.now()).body.wid);

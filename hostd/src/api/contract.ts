@@ -2,7 +2,7 @@
  * What an owner asks of a host, in a session with that very host (`owner-session.ts`): whoever carries the bytes cannot
  * read them. The session proves the owner; each host answers for itself alone.
  */
-import { contract, placementMethods, rpc } from '@beemesh/sdk/api';
+import { checkpointSchema, contract, placementMethods, rosterSchema, rpc } from '@beemesh/sdk/api';
 import {
 	awardSchema,
 	bytesSchema,
@@ -125,6 +125,21 @@ export const HostApi = contract('beemesh.host', '1.0.0', {
 	 */
 	charter: rpc({
 		input: v.strictObject({ charter: envelopeSchema, manifest: v.optional(bytesSchema(LIMITS.manifestBytesMax)) }),
+		output: v.strictObject({ pods: v.number() }),
+		idempotent: true,
+	}),
+	/** What replicas on this host have left for others to check their members with. Sealed under the owner's own key. */
+	rosters: rpc({
+		input: v.strictObject({ wid: workloadIdSchema }),
+		output: v.strictObject({ sealed: v.pipe(v.array(rosterSchema), v.maxLength(16)) }),
+		idempotent: true,
+	}),
+	/**
+	 * For the members of a workload that runs here: an epoch of the owner's that confirms them, sealed for them. Answers how
+	 * many of its pods heard it.
+	 */
+	checkpoint: rpc({
+		input: v.strictObject({ wid: workloadIdSchema, sealed: checkpointSchema }),
 		output: v.strictObject({ pods: v.number() }),
 		idempotent: true,
 	}),

@@ -6,7 +6,7 @@ import { isMeshError, MeshError } from '@beemesh/sdk/errors';
 import { openRecord, peekRecord } from '@beemesh/sdk/identity';
 import { type ByteStream, createServices, listenUnix, openSession, Sessions, secureStream } from '@beemesh/sdk/streams';
 import type { Logger } from '@beemesh/sdk/telemetry';
-import type { MachineId, OwnerId, PeerId } from '@beemesh/sdk/wire';
+import type { MachineId, OwnerId, PeerId, WorkloadId } from '@beemesh/sdk/wire';
 import type { MeshNode } from '../mesh/index.ts';
 import type { Scheduler } from '../scheduler/index.ts';
 import type { Fleet } from '../workloads/fleet.ts';
@@ -42,6 +42,10 @@ export interface OwnersWorkloads {
 	inventory(owner: OwnerId): WorkloadView[];
 	/** Pods of the workload that this charter is of. */
 	charter(charter: Uint8Array, manifest: Uint8Array | undefined): number;
+	/** Sealed; the newest first, as many as fit into one message. */
+	ownRosters(owner: OwnerId, wid: WorkloadId): Uint8Array[];
+	/** Pods of the workload that were told. */
+	checkpoint(owner: OwnerId, wid: WorkloadId, sealed: Uint8Array): number;
 	logs(owner: OwnerId, input: LogsInput, signal: AbortSignal): AsyncIterable<LogsLine>;
 }
 
@@ -189,6 +193,8 @@ function ownerServices({ mesh, scheduler, fleet, workloads, info, logger }: Owne
 			requireOwner(openRecord('charter', charter).body.owner, principal.owner);
 			return { pods: workloads.charter(charter, manifest) };
 		},
+		rosters: ({ wid }, { principal }) => ({ sealed: workloads.ownRosters(principal.owner, wid) }),
+		checkpoint: ({ wid, sealed }, { principal }) => ({ pods: workloads.checkpoint(principal.owner, wid, sealed) }),
 		end: ({ end }) => fleet.end(end),
 		place: (request, { principal, signal }) => {
 			requireOwnTender(request.tender, principal);

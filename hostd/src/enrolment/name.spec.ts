@@ -37,7 +37,8 @@ describe('the name that a machine is enrolled under', () => {
 
 	const opened = async (bundle: string | undefined): Promise<string | undefined> => {
 		const keys = await loadNodeKeys(stateDir);
-		const options = { stateDir, keys, bundle, dev: false, name: 'unused', logger: silentLogger, nowMs: Date.now };
+		const told = { name: 'unused', labels: {} };
+		const options = { stateDir, keys, bundle, dev: false, ...told, logger: silentLogger, nowMs: Date.now };
 		return (await openMembership(options)).bundle.name;
 	};
 

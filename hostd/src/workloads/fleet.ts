@@ -7,18 +7,17 @@ import type { Caller } from '@beemesh/sdk/streams';
 import type { MachineId, WorkloadId } from '@beemesh/sdk/wire';
 import type { MeshNode } from '../mesh/index.ts';
 import { MachineWorkloadsApi } from './contract.ts';
+import { asAnswer } from './rosters.ts';
 
 /** Past this a person would think that the command hangs; a live host answers in milliseconds. */
 const ANSWER_MS = 1_000;
-/** One is enough, if it is the newest. */
-const ROSTERS_MAX = 16;
 
 type WorkloadsCaller = Caller<(typeof MachineWorkloadsApi)['methods']>;
 
 /** What this host itself answers. */
 export interface LocalWorkloads {
 	members(wid: WorkloadId): MemberHint[];
-	/** Sealed: what members have left here. */
+	/** Sealed: what members have left here, as much of it as fits into one answer. */
 	rosters(wid: WorkloadId): Uint8Array[];
 	/** Throws unless the workload's owner says so. */
 	end(end: Uint8Array): void;
@@ -42,7 +41,7 @@ export class Fleet {
 	/** What members of a workload have left with their hosts, each once. */
 	async rosters(wid: WorkloadId): Promise<Uint8Array[]> {
 		const answers = await this.#ask((caller) => caller.rosters({ wid }, { timeout: ANSWER_MS }));
-		return [...this.#local.rosters(wid), ...answers.flatMap(({ sealed }) => sealed)].slice(0, ROSTERS_MAX);
+		return asAnswer([...this.#local.rosters(wid), ...answers.flatMap(({ sealed }) => sealed)]);
 	}
 
 	/** Says that a workload is over, here and to everybody present. */

@@ -26,6 +26,7 @@ import { fileOf, PodFiles } from './pod-files.ts';
 import { type PodHost, servePod } from './pod-service.ts';
 import { FreePorts, MESH_PORT, portEnvironment, publishPorts } from './ports.ts';
 import { type HostedPod, PodRegistry, podIdOf } from './registry.ts';
+import { rostersOf } from './rosters.ts';
 import { endsOf, isReady, pidsOf, statusOf } from './views.ts';
 
 /** Time from start to serving, once the image is here. A slow machine starts a Node app in a few seconds. */
@@ -206,7 +207,21 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 	}
 
 	rosters(wid: WorkloadId): Uint8Array[] {
-		return this.#registry.of(wid).flatMap(({ roster }) => roster ?? []);
+		return rostersOf(this.#registry.of(wid));
+	}
+
+	ownRosters(owner: OwnerId, wid: WorkloadId): Uint8Array[] {
+		return rostersOf(this.#podsOf(owner, wid));
+	}
+
+	checkpoint(owner: OwnerId, wid: WorkloadId, sealed: Uint8Array): number {
+		const listening = this.#podsOf(owner, wid).filter(({ listeners }) => listeners.size > 0);
+		for (const { listeners } of listening) for (const tell of listeners) tell({ type: 'checkpoint', sealed });
+		return listening.length;
+	}
+
+	#podsOf(owner: OwnerId, wid: WorkloadId): HostedPod[] {
+		return this.#registry.of(wid).filter(({ bundle }) => bundle.charter.body.owner === owner);
 	}
 
 	members(wid: WorkloadId): MemberHint[] {

@@ -65,7 +65,7 @@ export async function servePod(path: string, pod: HostedPod, host: PodHost): Pro
 			return { sealed, members, foundingSlots };
 		},
 		keepRoster: ({ sealed }) => {
-			pod.roster = sealed;
+			pod.roster = { sealed, keptAtMs: host.nowMs() };
 			return {};
 		},
 		rosters: async ({ wid }) => ({ sealed: [...(await host.rostersOf(wid))] }),

@@ -27,7 +27,7 @@ export interface HostedPod {
 	readonly createdAtMs: number;
 	announced: Announcement | undefined;
 	/** What its replica left here for whoever checks its members. Sealed. */
-	roster: Uint8Array | undefined;
+	roster: { readonly sealed: Uint8Array; readonly keptAtMs: number } | undefined;
 	/** Has asked its socket for anything: it embeds the SDK. */
 	embedsSdk: boolean;
 	/** Has not, for as long as a replica could need to: the container knows nothing of us. */

@@ -11,6 +11,7 @@ import {
 	type OpenedRecord,
 	openReplicaCert,
 	peekRecord,
+	type Roster,
 	requireValid,
 	sameBytes,
 } from '../identity/index.ts';
@@ -23,13 +24,6 @@ import {
 	type SlotGen,
 	type WorkloadId,
 } from '../wire/index.ts';
-
-/** What a member of a workload knows of it: enough for anybody of the same owner to check its members. */
-export interface Roster {
-	/** Envelope. */
-	readonly charter: Uint8Array;
-	readonly links: readonly EpochLink[];
-}
 
 export interface TrustOptions {
 	/** Public key of our owner: nobody else's workloads exist for us. */

@@ -18,6 +18,8 @@ import {
 } from '../wire/index.ts';
 import { memberHintSchema, placementMethods } from './placement-api.ts';
 
+/** One epoch, without the certificates that members have; sealed. */
+export const checkpointSchema = bytesSchema(LIMITS.epochBytesMax + 1024);
 const meshEpochEnvelopeSchema = bytesSchema(LIMITS.recordBytesMax);
 
 export const podContextSchema = v.strictObject({
@@ -49,6 +51,8 @@ export const podEventSchema = v.variant('type', [
 		charter: envelopeSchema,
 		manifest: v.optional(bytesSchema(LIMITS.manifestBytesMax)),
 	}),
+	/** An epoch of the owner's that confirms the members, sealed for them: it makes their history short. */
+	v.strictObject({ type: v.literal('checkpoint'), sealed: checkpointSchema }),
 	/** The host has heard of a newer epoch of the mesh. */
 	v.strictObject({ type: v.literal('mesh-epoch'), epoch: meshEpochEnvelopeSchema }),
 	/** The host wants this pod gone (host drain, superseded generation): drain and exit. */

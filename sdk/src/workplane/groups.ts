@@ -299,7 +299,9 @@ export class Groups {
 			const { wid } = charter.opened;
 			if (trust.offer(wid, [parsed]).type === 'gap') void trust.refresh(wid).catch(() => undefined);
 		} catch (error) {
+			// An epoch of the owner's takes the certificates of all members, and others have them.
 			log.debug('the epoch that was agreed on is refused', { error });
+			void trust.refresh(charter.opened.wid).catch(() => undefined);
 		}
 	}
 
@@ -340,7 +342,7 @@ export class Groups {
 }
 
 function commandOf(change: MembershipChange): Exclude<MembersCommand, { type: 'found' }> {
-	if (change.type === 'renew') return { type: 'epoch' };
+	if (change.type === 'renew' || change.type === 'checkpoint') return { type: 'epoch' };
 	if (change.type === 'remove') return { type: 'retire', slot: change.slot, gen: change.gen };
 	const { slot, gen, replicaId, machineId } = change.cert;
 	return { type: 'admit', slot, gen, replicaId, machineId };

@@ -36,7 +36,7 @@ export const membersCommandSchema = v.variant('type', [
 	}),
 	/** The workload was scaled down: the slot has no holder any more. */
 	v.strictObject({ type: v.literal('retire'), slot: slotSchema, gen: genSchema, link: linkSchema }),
-	/** An epoch that changes no holder, such as a renewed certificate. */
+	/** An epoch that changes no holder: a renewed certificate, or the owner's word that all is well. */
 	v.strictObject({ type: v.literal('epoch'), link: linkSchema }),
 ]);
 export type MembersCommand = v.InferOutput<typeof membersCommandSchema>;

@@ -15,35 +15,47 @@ import {
 	type OpenedMachine,
 	openAdmission,
 	openReplicaCert,
+	peekRecord,
 	type RecordSignature,
 	renewOwn,
 	requireAsRequested,
+	requireCheckpoint,
 	requireSelected,
 	sealAdmission,
 	signRecordPart,
 } from '../identity/index.ts';
 import type { Logger } from '../telemetry/index.ts';
-import type {
-	EpochLink,
-	EpochRecord,
-	Manifest,
-	RecordCid,
-	ReplicaCert,
-	ReplicaId,
-	SlotGen,
-	WorkloadId,
+import {
+	type EpochLink,
+	type EpochRecord,
+	LIMITS,
+	type Manifest,
+	type RecordCid,
+	type ReplicaCert,
+	type ReplicaId,
+	type SlotGen,
+	type WorkloadId,
 } from '../wire/index.ts';
 import type { Secrets } from './secrets.ts';
 
 /** Time for another member to check a change and sign it. */
 const COSIGN_MS = 2_000;
+/**
+ * What is known of the members, as it is told to a newcomer. Above it nobody is admitted: one more epoch of 1,024 members
+ * has less than 400 KiB with the certificates of 16 signers, and what members are told must fit into one message.
+ */
+const HISTORY_BYTES_MAX = LIMITS.admissionBytesMax - 512 * 1024;
+/** Whoever reads logs hears of a long history this often. */
+const WARN_EVERY_MS = 3_600_000;
 /** Of a certificate's life, after which it is renewed. */
 const RENEW_AT = 0.5;
 
 export type MembershipChange =
 	| { readonly type: 'admit'; readonly cert: ReplicaCert }
 	| ({ readonly type: 'remove' } & SlotGen)
-	| { readonly type: 'renew' };
+	| { readonly type: 'renew' }
+	/** The owner's: nothing changes. */
+	| { readonly type: 'checkpoint' };
 
 export interface MembershipOptions {
 	readonly wid: WorkloadId;
@@ -58,6 +70,8 @@ export interface MembershipOptions {
 	/** Makes an epoch final where something must agree first, as a Raft majority does. Absent: it is at once. */
 	readonly commit: ((change: MembershipChange, link: EpochLink) => Promise<void>) | undefined;
 	readonly log: Logger;
+	/** @default 3.5 MiB, with which an answer to a newcomer is sure to fit into one message */
+	readonly historyBytesMax?: number;
 }
 
 export class MembershipOffice {
@@ -65,12 +79,16 @@ export class MembershipOffice {
 	/** Our own signature binds us: one epoch after each, until it is known to have failed. */
 	#signed: { readonly after: RecordCid; readonly body: EpochRecord } | undefined;
 	#changing: Promise<unknown> = Promise.resolve();
+	#warnedAtMs = Number.NEGATIVE_INFINITY;
 
 	constructor(options: MembershipOptions) {
 		this.#options = options;
 	}
 
-	/** Admits a newcomer; resolves with the answer that only it can open. Throws `unauthorized`, `no_quorum`, `conflict`. */
+	/**
+	 * Admits a newcomer; resolves with the answer that only it can open. Throws `unauthorized`, `no_quorum`, `conflict`, and
+	 * `exhausted` when there are too many epochs since the owner's last: then nobody has signed anything.
+	 */
 	async admit(papers: CosignPapers): Promise<Uint8Array> {
 		const cert = this.#newcomer(papers);
 		await this.#change({ type: 'admit', cert }, { type: 'admit', cert: papers.cert }, papers);
@@ -92,6 +110,22 @@ export class MembershipOffice {
 	async remove({ slot, gen }: SlotGen, farewell?: () => Promise<unknown>): Promise<void> {
 		const change = { type: 'remove', slot, gen } as const;
 		await this.#change(change, change, undefined, farewell);
+	}
+
+	/**
+	 * Takes an epoch of the owner's that changes nothing, as one more epoch: what was before it need not be told any more.
+	 * Throws `conflict` when members have gone further since the owner looked, and `unauthorized`.
+	 */
+	checkpoint(link: EpochLink): Promise<void> {
+		return this.#inTurn(async () => {
+			const { trust, wid, commit, log } = this.#options;
+			const chain = this.#chain;
+			if (peekRecord('epoch', link.epoch).cid === chain.checkpoint.cid) return;
+			requireCheckpoint(chain, link, Date.now());
+			await commit?.({ type: 'checkpoint' }, link);
+			trust.offer(wid, [link]);
+			log.info('the owner has confirmed the members', { e: chain.head.e, members: chain.head.members.length });
+		});
 	}
 
 	/** Renews our own certificate when half of its life is over. True when it was. */
@@ -123,6 +157,10 @@ export class MembershipOffice {
 		return chain;
 	}
 
+	get #slot(): number | undefined {
+		return this.#chain.member(this.#options.keys.peer.peerId as ReplicaId)?.slot;
+	}
+
 	/** Certificates in this epoch of replicas that are in no epoch before it. */
 	#joining(body: EpochRecord): RecordCid[] {
 		const known = new Set(this.#chain.head.body.members.map(({ sigKeyId }) => Buffer.from(sigKeyId).toString('hex')));
@@ -152,9 +190,13 @@ export class MembershipOffice {
 		papers?: CosignPapers,
 		beforeKnown?: () => Promise<unknown>,
 	): Promise<void> {
-		const changing = this.#changing.then(() => this.#changeNow(change, edit, papers, beforeKnown));
-		this.#changing = changing.catch(() => undefined);
-		return changing;
+		return this.#inTurn(() => this.#changeNow(change, edit, papers, beforeKnown));
+	}
+
+	#inTurn(act: () => Promise<void>): Promise<void> {
+		const acting = this.#changing.then(act);
+		this.#changing = acting.catch(() => undefined);
+		return acting;
 	}
 
 	async #changeNow(
@@ -167,6 +209,7 @@ export class MembershipOffice {
 		const chain = this.#chain;
 		// Asked again after an answer was lost: it is in already.
 		if (change.type === 'admit' && chain.member(change.cert.replicaId) !== undefined) return;
+		if (change.type === 'admit') this.#requireRoom(chain);
 		const holds = ({ slot, gen }: SlotGen): boolean =>
 			chain.head.members.some((member) => member.slot === slot && member.gen === gen);
 		if (change.type === 'remove' && !holds(change)) {
@@ -175,7 +218,13 @@ export class MembershipOffice {
 		}
 		const groupKey = createGroupKey();
 		const tsMs = Math.max(Date.now(), chain.head.body.ts);
-		const draft = chain.draft([edit], { tsMs, groupKeyCommit: groupKeyCommit(groupKey) });
+		// A member that has been away for so long that its certificate is over must not keep the others from renewing theirs.
+		const slot = change.type === 'admit' ? change.cert.slot : change.type === 'remove' ? change.slot : this.#slot;
+		const expired = chain
+			.expiredAt(tsMs)
+			.filter((member) => member.slot !== slot)
+			.map((member) => ({ type: 'remove', slot: member.slot, gen: member.gen }) as const);
+		const draft = chain.draft([edit, ...expired], { tsMs, groupKeyCommit: groupKeyCommit(groupKey) });
 		const link = linkOf(draft, await this.#gather(chain, draft, papers));
 		// Known before it counts, so that whoever hears of the epoch can ask for its key.
 		secrets.prepare(groupKey);
@@ -183,6 +232,30 @@ export class MembershipOffice {
 		await beforeKnown?.().catch((error) => log.debug('not told before it was put out', { error }));
 		trust.offer(wid, [link]);
 		log.info('membership changed', { e: draft.body.e, members: draft.body.members.length });
+		this.#warnWhenLong(chain);
+	}
+
+	/** A member that cannot be told so would be worse than none. */
+	#requireRoom({ sizeBytes, checkpoint, charter }: EpochChain): void {
+		const { historyBytesMax = HISTORY_BYTES_MAX } = this.#options;
+		if (sizeBytes <= historyBytesMax) return;
+		throw new MeshError(
+			'exhausted',
+			`nobody can be admitted to ${charter.body.name}: what is to be told of its members since epoch ${checkpoint.e}, the owner's last, has ${sizeBytes} bytes of ${historyBytesMax}; its owner makes it short with \`beectl apply\` of the same manifest`,
+			{ retryable: false },
+		);
+	}
+
+	#warnWhenLong({ sizeBytes, charter }: EpochChain): void {
+		const { historyBytesMax = HISTORY_BYTES_MAX, log } = this.#options;
+		const nowMs = performance.now();
+		if (sizeBytes < historyBytesMax / 2 || nowMs < this.#warnedAtMs + WARN_EVERY_MS) return;
+		this.#warnedAtMs = nowMs;
+		const percent = Math.floor((sizeBytes / historyBytesMax) * 100);
+		log.warn(
+			`the history of the members of ${charter.body.name} is ${percent} % of what may be; when it is full, lost replicas are not replaced. Its owner makes it short with \`beectl apply\` of the same manifest`,
+			{ sizeBytes, historyBytesMax },
+		);
 	}
 
 	async #gather(chain: EpochChain, draft: EpochDraft, papers: CosignPapers | undefined): Promise<RecordSignature[]> {

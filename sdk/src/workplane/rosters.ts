@@ -1,35 +1,20 @@
-/**
- * Rosters: what checks a workload's members, left by members with their hosts and passed on by hosts. Sealed under the
- * owner's pre-shared key, so that hosts learn nothing from them that they do not know.
- */
-import * as v from 'valibot';
-import type { Roster, Trust } from '../discovery/index.ts';
-import { openForGroup, sealForGroup } from '../identity/index.ts';
+/** Leaves a workload's roster with the host, for others to check its members, and finds those that others have left. */
+import type { Trust } from '../discovery/index.ts';
+import { openRoster, type Roster, sealRoster } from '../identity/index.ts';
 import type { Logger } from '../telemetry/index.ts';
-import {
-	decodeRecord,
-	encodeRecord,
-	envelopeSchema,
-	epochLinksSchema,
-	LIMITS,
-	type WorkloadId,
-} from '../wire/index.ts';
+import type { WorkloadId } from '../wire/index.ts';
 import type { PodHost } from './host.ts';
 
 const FIND_MS = 3_000;
 /** Changes in quick succession are left with the host once. */
 const SOON_MS = 200;
-const rosterSchema = v.strictObject({ charter: envelopeSchema, links: epochLinksSchema });
-/** What a roster is sealed for. */
-export const rosterContext = (wid: WorkloadId): string => `roster/${wid}`;
 
 /** Rosters of a workload that hosts know of; those that are none of it are left out. */
 export async function findRosters(host: PodHost, wid: WorkloadId, psk: Uint8Array): Promise<Roster[]> {
 	const { sealed } = await host.calls.rosters({ wid }, { timeout: FIND_MS });
 	return sealed.flatMap((bytes) => {
 		try {
-			const plain = openForGroup([psk], rosterContext(wid), bytes);
-			return [v.parse(rosterSchema, decodeRecord(plain, LIMITS.admissionBytesMax))];
+			return [openRoster(psk, wid, bytes)];
 		} catch {
 			return [];
 		}
@@ -76,11 +61,11 @@ export class RosterKeeper {
 		this.#timer = undefined;
 		const { host, trust, wid, psk, charter, log } = this.#options;
 		const links = trust.chain(wid)?.linksSince(-1) ?? [];
-		const plain = encodeRecord({ charter: charter(), links });
-		// Beyond this only members with a session help each other, until the owner's next epoch.
-		if (plain.byteLength > LIMITS.admissionBytesMax / 2) return;
+		const sealed = sealRoster(psk(), wid, { charter: charter(), links });
+		// Beyond this only members with a session help each other.
+		if (sealed === undefined) return;
 		try {
-			await host.calls.keepRoster({ sealed: sealForGroup(psk(), rosterContext(wid), plain) });
+			await host.calls.keepRoster({ sealed });
 		} catch (error) {
 			log.debug('the host does not keep our roster', { error });
 		}

@@ -29,10 +29,13 @@ export class Secrets {
 		this.#next = [groupKey, ...this.#next].slice(0, 4);
 	}
 
-	/** Takes the key of the newest epoch into use. False: it is not known here, and has to be asked for. */
+	/**
+	 * Takes the key of the newest epoch into use: the one before, where the last epoch has been overruled. False: it is not
+	 * known here, and has to be asked for.
+	 */
 	follow(commit: Uint8Array): boolean {
 		const { groupKey } = this.#current;
-		const found = [groupKey, ...this.#next].find((key) => sameBytes(groupKeyCommit(key), commit));
+		const found = [...this.groupKeys, ...this.#next].find((key) => sameBytes(groupKeyCommit(key), commit));
 		if (found === undefined) return false;
 		if (found !== groupKey) {
 			this.#previous = groupKey;

@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PeerPrincipal, WorkloadView } from '../discovery/index.ts';
 import { isMeshError, MeshError } from '../errors.ts';
-import type { EpochChain } from '../identity/index.ts';
+import { type EpochChain, openCheckpoint } from '../identity/index.ts';
 import { type LiveReplica, ReplicaDriver } from '../replicas/driver.ts';
 import type { MemberHint } from '../replicas/placement-api.ts';
 import type { Session } from '../streams/rpc/session.types.ts';
@@ -208,6 +208,18 @@ export function superviseReplica(
 		}
 	};
 
+	/** Whoever changes the membership now takes it: then nothing else is changed at the same time. */
+	const takeCheckpoint = async (sealed: Uint8Array): Promise<void> => {
+		if (!isResponsible()) return;
+		try {
+			await office.checkpoint(openCheckpoint(secrets.current.psk, own.wid, sealed));
+		} catch (error) {
+			if (!isMeshError(error)) throw error;
+			// The owner sees that it was not taken, and looks again.
+			log.info('the owner’s confirmation of the members does not hold here', { error });
+		}
+	};
+
 	directory.onCharter = takeCharter;
 	directory.onDrain = leave;
 	const listening = directory.listen({
@@ -244,6 +256,7 @@ export function superviseReplica(
 			try {
 				for await (const event of host.calls.events({}, { signal: abort.signal })) {
 					if (event.type === 'charter') takeCharter(event.charter, event.manifest);
+					else if (event.type === 'checkpoint') void takeCheckpoint(event.sealed);
 					else if (event.type === 'mesh-epoch') takeMeshEpoch(event.epoch);
 					else retreat(event.reason);
 				}

@@ -114,6 +114,8 @@ describe('owners’ sessions', function () {
 		const workloads: OwnerApiOptions['workloads'] = {
 			inventory: (id) => views.get(id) ?? [],
 			charter: () => 0,
+			ownRosters: () => [],
+			checkpoint: () => 0,
 			async *logs(id, { podId }) {
 				if (views.get(id) === undefined) return;
 				yield { stream: 'stdout', timeMs: 0, line: `${podId} says ${CANARY}` };

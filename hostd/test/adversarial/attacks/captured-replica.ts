@@ -17,26 +17,19 @@ import {
 	linkOf,
 	openBundle,
 	openCsr,
-	openForGroup,
 	openOwnedCharter,
 	openReplicaCert,
+	openRoster,
 	openSealedAdmission,
 	requestAdmission,
 	signRecordPart,
 } from '@beemesh/sdk/identity';
 import { createLibp2pNode, type SessionIdentity } from '@beemesh/sdk/streams/libp2p';
-import { decodeRecord, encodeRecord, LIMITS, type PeerId, type ReplicaCert, type WorkloadId } from '@beemesh/sdk/wire';
-import {
-	Directory,
-	type PeerPrincipal,
-	ReplicaSession,
-	type Roster,
-	Trust,
-} from '../../../../sdk/src/discovery/index.ts';
+import { encodeRecord, type PeerId, type ReplicaCert, type WorkloadId } from '@beemesh/sdk/wire';
+import { Directory, type PeerPrincipal, ReplicaSession, Trust } from '../../../../sdk/src/discovery/index.ts';
 import { EPOCHS } from '../../../../sdk/src/discovery/peer-api.ts';
 import { createRpcNode } from '../../../../sdk/src/streams/rpc/node.ts';
 import { fileIdentity } from '../../../../sdk/src/workplane/identity-file.ts';
-import { rosterContext } from '../../../../sdk/src/workplane/rosters.ts';
 import { PodFiles } from '../../../src/workloads/pod-files.ts';
 import type { Papers, Target } from './knock.ts';
 
@@ -73,8 +66,7 @@ export async function captureReplica(input: { readonly stateDir: string; readonl
 export async function catchUp(input: { readonly rosters: readonly Uint8Array[] }): Promise<{ readonly e: number }> {
 	const { wid, psk, trust } = loot();
 	for (const sealed of input.rosters) {
-		const roster = decodeRecord(openForGroup([psk], rosterContext(wid), sealed), LIMITS.admissionBytesMax);
-		trust.learn(roster as Roster);
+		trust.learn(openRoster(psk, wid, sealed));
 	}
 	return { e: trust.chain(wid)?.head.e ?? 0 };
 }

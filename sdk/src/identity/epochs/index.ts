@@ -8,6 +8,7 @@
 export * from './admission.ts';
 export * from './certificate.ts';
 export * from './chain.ts';
+export { draftCheckpoint, requireCheckpoint } from './checkpoint.ts';
 export {
 	type EpochChange,
 	type EpochDraft,
@@ -18,5 +19,6 @@ export {
 export * from './group-key.ts';
 export type { Member } from './members.ts';
 export type { EpochName, EpochPosition, ForkEvidence } from './order.ts';
+export * from './roster.ts';
 export { EPOCH_RULES, type EpochRule } from './rules.ts';
 export { compareCharters, signaturesNeeded } from './terms.ts';

@@ -13,6 +13,7 @@ import {
 	MACHINE_CERT_TTL_MS,
 	openCsr,
 	openReplicaCert,
+	rosterContext,
 	sealForGroup,
 	sha256,
 	signRecord,
@@ -21,7 +22,6 @@ import type { PodContext, PodEvent } from '../../replicas/pod-api.ts';
 import type { Bundle, MachineId, RecordCid, ReplicaId, WorkloadId } from '../../wire/index.ts';
 import type { HostCalls, PodHost } from '../host.ts';
 import { Queue } from '../queue.ts';
-import { rosterContext } from '../rosters.ts';
 import { LocalOwner } from './owner.ts';
 import type { Claim, LocalRegistry } from './registry.ts';
 

@@ -1,0 +1,208 @@
+import { expect } from 'chai';
+import { describe, it } from 'mocha';
+import { type Directory, Trust } from '../../discovery/index.ts';
+import { MeshError } from '../../errors.ts';
+import { certifyOwn } from '../../identity/epochs/certificate.ts';
+import { createEpochWorkload, signedLink, type TestReplica } from '../../identity/epochs/test/workload.ts';
+import {
+	createGroupKey,
+	createNodeKeys,
+	createUlid,
+	draftCheckpoint,
+	type EpochChain,
+	foundingEpoch,
+	groupKeyCommit,
+	type OpenedMachine,
+	openCsr,
+	openRecord,
+	openSealedAdmission,
+	requestAdmission,
+	signRecord,
+} from '../../identity/index.ts';
+import { DAY_MS, HOUR_MS } from '../../identity/test/fixtures.ts';
+import { createLogger } from '../../telemetry/index.ts';
+import type { EpochLink, MachineId } from '../../wire/index.ts';
+import { type MembershipChange, MembershipOffice, type MembershipOptions } from '../membership.ts';
+import { Secrets } from '../secrets.ts';
+
+/** A member that holds slot 0, with whoever is given besides. */
+function scene(
+	options: Partial<MembershipOptions> & { readonly bornMs?: number } = {},
+	others: readonly number[] = [1],
+) {
+	const { bornMs = Date.now(), ...more } = options;
+	const workload = createEpochWorkload();
+	const { body } = workload.charter;
+	const own = workload.replica(0);
+	const replicas = others.map((slot) => workload.replica(slot));
+	const groupKey = createGroupKey();
+	const secrets = new Secrets({ psk: new Uint8Array(32), groupKey, tenderSecret: new Uint8Array(64) });
+	const certs = [own.cert(Date.now() - 13 * HOUR_MS), ...replicas.map((replica) => replica.cert(bornMs))];
+	const founding = foundingEpoch(body, certs, {
+		tsMs: Math.max(bornMs, Date.now() - 13 * HOUR_MS),
+		groupKeyCommit: groupKeyCommit(groupKey),
+	});
+	const trust = new Trust({
+		owner: workload.owner.publicKey,
+		openCharter: (envelope) => openRecord('charter', envelope),
+		find: async () => [],
+	});
+	trust.learn({ charter: workload.charter.envelope, links: [workload.owned(founding)] });
+	trust.onChange(() => secrets.follow(chainOf().head.body.groupKeyCommit));
+	const machine = createNodeKeys();
+	const machineId = machine.peer.peerId as MachineId;
+	const logged: string[] = [];
+	const office = new MembershipOffice({
+		...{ wid: body.wid, keys: own.keys, trust, secrets },
+		// Nobody else is connected: with k = 1 nobody else is needed.
+		directory: { member: () => undefined } as unknown as Directory,
+		machine: () => ({ machineId, cert: { sigKey: machine.signer.publicKey } }) as OpenedMachine,
+		manifestCids: () => [body.manifestCid],
+		commit: undefined,
+		log: createLogger({
+			level: 'warn',
+			format: 'json',
+			nowMs: Date.now,
+			sink: (line) => void logged.push(String(line)),
+		}),
+		...more,
+	});
+	const chainOf = (): EpochChain => trust.chain(body.wid) as EpochChain;
+	/** What a host passes on of a pod that asks to be let in. */
+	const papersOf = (slot: number, gen: number) => {
+		const keys = createNodeKeys();
+		const awardId = createUlid(Date.now());
+		const at = { slot, gen, incarnation: 0, awardId, wid: body.wid, addresses: [], ts: Date.now() };
+		const csr = openCsr(requestAdmission(keys, at).envelope);
+		const about = { machineId, manifestCid: body.manifestCid };
+		const statement = { awardId, csrCid: csr.cid, ...about, ts: Date.now() };
+		const papers = {
+			csr: csr.envelope,
+			cert: certifyOwn(body, csr, about, keys.signer, Date.now()),
+			statement: signRecord('host-statement', statement, machine.signer),
+			credential: new Uint8Array(1),
+		};
+		return { keys, papers };
+	};
+	const checkpoint = (): EpochLink => workload.owned(draftCheckpoint(chainOf(), Date.now()));
+	return { workload, own, replicas, office, trust, secrets, chainOf, papersOf, checkpoint, logged };
+}
+
+async function rejected(code: string, act: Promise<unknown>): Promise<MeshError> {
+	const error = await act.then(
+		() => undefined,
+		(reason: unknown) => reason,
+	);
+	expect(error, String(error)).to.be.instanceOf(MeshError);
+	expect((error as MeshError).code, String(error)).to.equal(code);
+	return error as MeshError;
+}
+
+describe('changes of a workload’s membership', () => {
+	it('admit a newcomer, which is told what it takes', async () => {
+		const { office, papersOf, chainOf, secrets } = scene();
+		const { keys, papers } = papersOf(1, 2);
+		const answer = openSealedAdmission(await office.admit(papers), keys.kem);
+		expect(chainOf().head.members.map(({ slot, gen }) => [slot, gen])).to.deep.equal([
+			[0, 1],
+			[1, 2],
+		]);
+		expect(answer.links).to.deep.equal(chainOf().linksSince(-1));
+		expect(answer.groupKey).to.deep.equal(secrets.current.groupKey);
+	});
+
+	it('end with a refusal, before anybody has signed, when a newcomer could not be told any more', async () => {
+		const probe = scene();
+		const historyBytesMax = probe.chainOf().sizeBytes + 1000;
+		const { office, papersOf, chainOf, checkpoint, logged } = scene({ historyBytesMax });
+		await office.admit(papersOf(1, 2).papers);
+		const { head } = chainOf();
+		const error = await rejected('exhausted', office.admit(papersOf(1, 3).papers));
+		expect(error.message).to.contain('`beectl apply`');
+		expect(error.retryable).to.equal(false);
+		expect(chainOf().head).to.deep.equal(head);
+		expect(logged).to.have.length(1);
+		expect(logged[0]).to.match(/1\d\d % of what may be.*`beectl apply`/);
+		// What keeps those in who are in goes on.
+		expect(await office.renewWhenDue(Date.now())).to.equal(true);
+		expect(logged, 'one warning in an hour').to.have.length(1);
+		await office.checkpoint(checkpoint());
+		expect(chainOf().linksSince(-1)).to.have.length(1);
+		await office.admit(papersOf(1, 3).papers);
+		expect(chainOf().head.members.map(({ gen }) => gen)).to.deep.equal([1, 3]);
+	});
+
+	it('do without members whose certificates are over, so that the others can renew theirs', async () => {
+		const { office, chainOf } = scene({ bornMs: Date.now() - DAY_MS - HOUR_MS });
+		expect(
+			chainOf()
+				.expiredAt(Date.now())
+				.map(({ slot }) => slot),
+		).to.deep.equal([1]);
+		expect(await office.renewWhenDue(Date.now())).to.equal(true);
+		expect(chainOf().head.members.map(({ slot }) => slot)).to.deep.equal([0]);
+		expect(chainOf().head.body.vacant).to.deep.equal([{ slot: 1, gen: 1 }]);
+	});
+});
+
+describe('a checkpoint, in a member', () => {
+	it('is one more epoch, agreed on like any other', async () => {
+		const committed: [MembershipChange, EpochLink][] = [];
+		const { office, papersOf, chainOf, checkpoint } = scene({
+			commit: async (change, link) => void committed.push([change, link]),
+		});
+		await office.admit(papersOf(1, 2).papers);
+		const link = checkpoint();
+		const { e, members } = chainOf().head;
+		await office.checkpoint(link);
+		expect(committed.at(-1)).to.deep.equal([{ type: 'checkpoint' }, link]);
+		expect(chainOf().head.e).to.equal(e + 1);
+		expect(chainOf().head.members).to.deep.equal(members);
+		await office.checkpoint(link);
+		expect(committed, 'it is taken once').to.have.length(2);
+	});
+
+	it('is not taken when nobody agrees', async () => {
+		const { office, papersOf, chainOf, checkpoint } = scene({
+			commit: async ({ type }) => {
+				if (type === 'checkpoint') throw new MeshError('conflict', 'another epoch was agreed on before');
+			},
+		});
+		await office.admit(papersOf(1, 2).papers);
+		const { head } = chainOf();
+		await rejected('conflict', office.checkpoint(checkpoint()));
+		expect(chainOf().head).to.deep.equal(head);
+	});
+
+	it('comes too late for whoever admits somebody first, and the newcomer stays', async () => {
+		const { office, papersOf, chainOf, checkpoint } = scene();
+		const link = checkpoint();
+		const { papers } = papersOf(1, 2);
+		const admitting = office.admit(papers);
+		await Promise.all([admitting, rejected('conflict', office.checkpoint(link))]);
+		expect(chainOf().head.members.map(({ gen }) => gen)).to.deep.equal([1, 2]);
+		await office.checkpoint(checkpoint());
+		expect(chainOf().linksSince(-1)).to.have.length(1);
+		expect(chainOf().head.members.map(({ gen }) => gen)).to.deep.equal([1, 2]);
+	});
+
+	it('that another member took makes a renewal of that moment void, and its key; both are made again', async () => {
+		const { workload, office, trust, chainOf, secrets, checkpoint } = scene();
+		const link = checkpoint();
+		const before = secrets.current.groupKey;
+		expect(await office.renewWhenDue(Date.now())).to.equal(true);
+		expect(secrets.current.groupKey).not.to.deep.equal(before);
+		expect(trust.offer(workload.charter.body.wid, [link]).type).to.equal('forked');
+		expect(secrets.current.groupKey).to.deep.equal(before);
+		expect(await office.renewWhenDue(Date.now())).to.equal(true);
+		expect(await office.renewWhenDue(Date.now())).to.equal(false);
+		expect(chainOf().linksSince(-1)).to.have.length(2);
+	});
+
+	it('is no word of a member’s', async () => {
+		const { office, own, chainOf } = scene();
+		const signer: TestReplica = own;
+		await rejected('unauthorized', office.checkpoint(signedLink(draftCheckpoint(chainOf(), Date.now()), [signer])));
+		expect(chainOf().head.e).to.equal(0);
+	});
+});
