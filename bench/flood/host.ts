@@ -1,4 +1,5 @@
 /** One honest host as a process of its own: mesh node and scheduler, which places what it is told to and watches itself. */
+import '../../hostd/src/young-generation.ts';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { startHost, whenHosts } from '../../hostd/src/mesh/test/host.ts';
 import { type SchedulerHost, startScheduler } from '../../hostd/src/scheduler/test/cluster.ts';
