@@ -8,6 +8,7 @@
  * alternate, each flood by new rogues from its very beginning, and equal phases are taken together, so that what others do
  * on the machine in the meantime falls on both alike. All come from loopback, which no limit per address counts: from
  * other machines less would get through. Memory is the most of any flood over the most of the first quiet phase.
+ * Others that want the processors show in the tails of both: `chrt -r 1 npm run bench -- flood` (as root) keeps them out.
  * Usage: npm run bench -- flood [--rounds 4] [--seconds 10] [--rogues strangers,strangers,members,members|none]
  *   [--host-flags=--cpu-prof,--cpu-prof-dir=DIR]
  */
@@ -94,8 +95,8 @@ async function startHosts(): Promise<readonly Host[]> {
 	const all: Host[] = [];
 	for (const name of NAMES) {
 		const child = startChild<ToHost>(join(programs[0], 'main.mjs'), hostFlags);
-		const join_ = all[0]?.target.addresses ?? [];
-		const target = await child.ask<Target>({ type: 'start', name, join: join_, size: NAMES.length });
+		const known = all[0]?.target.addresses ?? [];
+		const target = await child.ask<Target>({ type: 'start', name, join: known, size: NAMES.length });
 		all.push({ ...child, target });
 	}
 	await Promise.all(all.map((host) => host.ask({ type: 'whole' })));
@@ -125,23 +126,15 @@ async function phase(begin: () => Promise<void> = async () => undefined): Promis
 function report(): void {
 	const [calm, busy] = [latencies(quiet), latencies(flooded)];
 	const perHost = NAMES.map((name, i) => {
-		const [before, during] = [quiet, flooded].map((phases) => phases.map(({ figures }) => figures[i] as Figures));
-		const [first] = before as Figures[];
-		const rssMiB = Math.max(...(during as Figures[]).map(({ rssMaxMiB }) => rssMaxMiB));
+		const before = quiet.map(({ figures }) => figures[i] as Figures);
+		const during = flooded.map(({ figures }) => figures[i] as Figures);
+		const rssQuietMiB = before[0]?.rssMaxMiB ?? Number.NaN;
 		return {
 			name,
-			rssQuietMiB: round(first?.rssMaxMiB ?? Number.NaN),
-			rssFloodedMiB: round(rssMiB),
-			rssGrowthMiB: round(rssMiB - (first?.rssMaxMiB ?? Number.NaN)),
-			rssByPhaseMiB: [before, during].map((figures) => (figures as Figures[]).map((one) => Math.round(one.rssMaxMiB))),
-			heapByPhaseMiB: [before, during].map((figures) => (figures as Figures[]).map((one) => Math.round(one.heapMiB))),
-			externalMiB: Math.round(Math.max(...(during as Figures[]).map(({ externalMiB }) => externalMiB))),
-			lagP99Ms: [before, during].map((figures) => round(median((figures as Figures[]).map((one) => one.lagP99Ms)))),
-			lagMaxMs: [before, during].map((figures) =>
-				round(Math.max(...(figures as Figures[]).map((one) => one.lagMaxMs))),
-			),
-			cpuCores: [before, during].map((figures) => round(median((figures as Figures[]).map((one) => one.cpuCores)))),
-			presentMin: Math.min(...(during as Figures[]).map(({ present }) => present)),
+			rssGrowthMiB: round(Math.max(...during.map(({ rssMaxMiB }) => rssMaxMiB)) - rssQuietMiB),
+			presentMin: Math.min(...during.map(({ present }) => present)),
+			quiet: figuresOf(before),
+			flooded: figuresOf(during),
 		};
 	});
 	const growth = perHost.map(({ rssGrowthMiB }) => rssGrowthMiB);
@@ -155,13 +148,24 @@ function report(): void {
 		p99Ratio: round(busy.p99Ms / calm.p99Ms),
 		rssGrowthMaxMiB: round(Math.max(...growth)),
 		rssGrowthMedianMiB: round(median(growth)),
-		lagP99MaxMs: Math.max(...perHost.map(({ lagP99Ms }) => lagP99Ms[1] as number)),
+		lagP99MaxMs: Math.max(...perHost.map((host) => host.flooded.lagP99Ms)),
 		hosts: perHost,
 		attacks,
 		junkRejectP99Ms: round(junkCost()),
 		loadAverages: [loadBefore, loadavg()[0] ?? 0].map(round),
 	};
 	process.stdout.write(`${JSON.stringify(result)}\n`);
+}
+
+/** Of one host in all phases of a kind. */
+function figuresOf(figures: readonly Figures[]) {
+	return {
+		rssMiB: figures.map(({ rssMaxMiB }) => Math.round(rssMaxMiB)),
+		heapMiB: figures.map(({ heapMiB }) => Math.round(heapMiB)),
+		lagP99Ms: round(Math.max(...figures.map(({ lagP99Ms }) => lagP99Ms))),
+		lagMaxMs: round(Math.max(...figures.map(({ lagMaxMs }) => lagMaxMs))),
+		cpuCores: round(median(figures.map(({ cpuCores }) => cpuCores))),
+	};
 }
 
 function latencies(phases: readonly Phase[]) {

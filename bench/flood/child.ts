@@ -28,7 +28,6 @@ export interface Figures {
 	readonly cpuCores: number;
 	readonly present: number;
 	readonly heapMiB: number;
-	readonly externalMiB: number;
 }
 
 export type Kind = 'strangers' | 'members';

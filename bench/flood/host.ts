@@ -54,7 +54,7 @@ function watch(): (host: SchedulerHost) => Figures {
 		lag.disable();
 		clearInterval(sampling);
 		const { user, system } = process.cpuUsage(cpu);
-		const { heapUsed, external } = process.memoryUsage();
+		const { heapUsed } = process.memoryUsage();
 		return {
 			rssMaxMiB: rssMax / MIB,
 			lagP99Ms: lag.percentile(99) / 1e6,
@@ -62,7 +62,6 @@ function watch(): (host: SchedulerHost) => Figures {
 			cpuCores: (user + system) / 1e3 / (performance.now() - startMs),
 			present: mesh.hosts().length,
 			heapMiB: heapUsed / MIB,
-			externalMiB: external / MIB,
 		};
 	};
 }

@@ -15,7 +15,7 @@ export interface ConnectionLimits {
 	readonly perAddressAndSecond?: number;
 	/** Open connections from one peer: it restarts, or both dial at once. Default 8. */
 	readonly perPeerMax?: number;
-	/** Handshakes of one peer that may fail in a row; another one every two seconds. Default 4. */
+	/** Handshakes of one peer that may fail in a row; another one every two seconds. Default 8: a dial tries every address. */
 	readonly failuresPerPeer?: number;
 }
 
@@ -30,7 +30,7 @@ const DEFAULTS: Required<ConnectionLimits> = {
 	perAddressMax: 64,
 	perAddressAndSecond: 5,
 	perPeerMax: 8,
-	failuresPerPeer: 4,
+	failuresPerPeer: 8,
 };
 const ADDRESSES_MAX = 4096;
 const FAILED_MAX = 4096;
