@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** Composition root of the daemon: the one reader of argv and environment. */
+import './young-generation.ts';
 import { isMeshError } from '@beemesh/sdk/errors';
 import { createLogger, createMetrics } from '@beemesh/sdk/telemetry';
 import { HELP, type Invocation, readConfig } from './config.ts';

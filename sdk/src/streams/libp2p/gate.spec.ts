@@ -81,6 +81,34 @@ describe('connection gate', () => {
 		expect(codeOf(() => gate.admit(connectionFrom('192.0.2.1'), peer))).to.equal('let in');
 	});
 
+	it('lets nobody in whose handshakes keep failing, for seconds, and forgets failures before a success', () => {
+		let nowMs = 0;
+		const gate = new ConnectionGate({ limits: { failuresPerPeer: 3 }, nowMs: () => nowMs });
+		const [bad, good] = [newPeer(), newPeer()];
+		const attempts = (peer: Libp2pPeerId, count: number, hasFailed = true): number => {
+			let letIn = 0;
+			for (let i = 0; i < count; i++) {
+				const connection = connectionFrom('127.0.0.1');
+				if (codeOf(() => gate.admit(connection, peer)) !== 'let in') continue;
+				letIn++;
+				gate.handshakeOver(peer, hasFailed);
+				void connection.close();
+			}
+			return letIn;
+		};
+		expect(attempts(bad, 100)).to.equal(3);
+		expect(attempts(good, 2)).to.equal(2);
+		expect(attempts(good, 100, false)).to.equal(100);
+		expect(attempts(good, 100)).to.equal(3);
+		nowMs = 1_999;
+		expect(attempts(bad, 100)).to.equal(0);
+		nowMs = 2_000;
+		expect(attempts(bad, 100)).to.equal(1);
+		nowMs = 4_000;
+		expect(attempts(bad, 1, false)).to.equal(1);
+		expect(attempts(bad, 100)).to.equal(3);
+	});
+
 	it('keeps out whom it was told to, for so long', () => {
 		let nowMs = 0;
 		const gate = new ConnectionGate({ nowMs: () => nowMs });

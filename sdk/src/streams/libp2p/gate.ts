@@ -1,7 +1,7 @@
 /**
  * Who may connect at all, decided before anything costly: peer IDs of Ed25519 keys only, so many connections and so fast
- * per address and peer, and nobody who was expelled. Loopback is exempt from what is counted per address, for there all
- * processes of a machine share one.
+ * per address and peer, nobody who was expelled, and nobody whose handshakes keep failing. Loopback is exempt from what is
+ * counted per address, for there all processes of a machine share one.
  */
 import type { ConnectionGater, PeerId as Libp2pPeerId, MultiaddrConnection } from '@libp2p/interface';
 import { MeshError } from '../../errors.ts';
@@ -15,6 +15,8 @@ export interface ConnectionLimits {
 	readonly perAddressAndSecond?: number;
 	/** Open connections from one peer: it restarts, or both dial at once. Default 8. */
 	readonly perPeerMax?: number;
+	/** Handshakes of one peer that may fail in a row; another one every two seconds. Default 8: a dial tries every address. */
+	readonly failuresPerPeer?: number;
 }
 
 export interface ConnectionGateOptions {
@@ -24,8 +26,16 @@ export interface ConnectionGateOptions {
 	readonly nowMs?: () => number;
 }
 
-const DEFAULTS: Required<ConnectionLimits> = { perAddressMax: 64, perAddressAndSecond: 5, perPeerMax: 8 };
+const DEFAULTS: Required<ConnectionLimits> = {
+	perAddressMax: 64,
+	perAddressAndSecond: 5,
+	perPeerMax: 8,
+	failuresPerPeer: 8,
+};
 const ADDRESSES_MAX = 4096;
+const FAILED_MAX = 4096;
+/** In which one failure is forgotten. */
+const FORGIVEN_MS = 2_000;
 
 interface Account {
 	open: number;
@@ -40,6 +50,8 @@ export class ConnectionGate {
 	readonly #addresses = new Map<string, Account>();
 	readonly #peers = new Map<string, number>();
 	readonly #banned = new Map<string, number>();
+	/** Whose handshakes failed, how often as of when; who failed last is last. */
+	readonly #failed = new Map<string, { readonly count: number; readonly atMs: number }>();
 	readonly #counted = new WeakSet<MultiaddrConnection>();
 	readonly #expected = new Map<PeerId, number>();
 	readonly #mayDial: (peer: PeerId) => boolean;
@@ -78,10 +90,25 @@ export class ConnectionGate {
 		const objection = this.#objection(peer);
 		if (objection !== undefined) throw objection;
 		if (this.#counted.has(connection)) return;
+		if (this.#failuresOf(peer.toString()) > this.#limits.failuresPerPeer - 1) {
+			const why = `${peer} has failed too many handshakes: it may try again in seconds`;
+			throw new MeshError('exhausted', why, { peer: peer.toString() });
+		}
 		if ((this.#peers.get(peer.toString()) ?? 0) >= this.#limits.perPeerMax || this.#refuses(connection)) {
 			throw new MeshError('exhausted', `too many connections from ${peer}`, { peer: peer.toString() });
 		}
 		this.#countPeer(peer, connection);
+	}
+
+	/** What became of the handshake of a peer that was admitted. One who fails again and again costs no further ones. */
+	handshakeOver(peer: Libp2pPeerId, hasFailed: boolean): void {
+		const name = peer.toString();
+		const count = Math.min(this.#failuresOf(name) + 1, this.#limits.failuresPerPeer);
+		this.#failed.delete(name);
+		if (!hasFailed) return;
+		this.#failed.set(name, { count, atMs: this.#nowMs() });
+		const [oldest] = this.#failed.keys();
+		if (this.#failed.size > FAILED_MAX && oldest !== undefined) this.#failed.delete(oldest);
 	}
 
 	/** Throws `unauthorized` for a peer with which nobody talks, whoever dialed. */
@@ -110,6 +137,12 @@ export class ConnectionGate {
 			});
 		}
 		return undefined;
+	}
+
+	#failuresOf(name: string): number {
+		const failed = this.#failed.get(name);
+		if (failed === undefined) return 0;
+		return Math.max(0, failed.count - (this.#nowMs() - failed.atMs) / FORGIVEN_MS);
 	}
 
 	/** Counts a connection with its address; true when that is one too many. */

@@ -8,7 +8,7 @@ import type {
 	UpgraderOptions,
 	UpgraderWithoutEncryptionOptions,
 } from '@libp2p/interface';
-import { MeshError } from '../../errors.ts';
+import { isMeshError, MeshError } from '../../errors.ts';
 import type { PeerId } from '../../wire/ids.ts';
 import type { Role } from '../session/index.ts';
 import type { ConnectionGate } from './gate.ts';
@@ -77,8 +77,16 @@ function withLayer(upgrader: Upgrader, layer: QuicLayer, gate: ConnectionGate): 
 		// Before the handshake, which costs us more than the limits do; libp2p would ask after it.
 		if (role === 'responder') gate.admit(connection, remotePeer);
 		else gate.requireSpokenTo(remotePeer);
-		const layered = await layer(native, connection, { role, remote: remotePeer.toString() as PeerId, signal });
-		return { ...options, muxerFactory: quicMuxer(layered) } as UpgraderWithoutEncryptionOptions;
+		try {
+			const layered = await layer(native, connection, { role, remote: remotePeer.toString() as PeerId, signal });
+			if (role === 'responder') gate.handshakeOver(remotePeer, false);
+			return { ...options, muxerFactory: quicMuxer(layered) } as UpgraderWithoutEncryptionOptions;
+		} catch (error) {
+			// Being too busy, or stopping, is no fault of the peer's.
+			const isItsFault = isMeshError(error, 'unauthorized') || isMeshError(error, 'unavailable');
+			if (role === 'responder' && isItsFault) gate.handshakeOver(remotePeer, true);
+			throw error;
+		}
 	};
 	return {
 		upgradeInbound: async (connection, options) =>

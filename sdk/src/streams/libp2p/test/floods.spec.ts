@@ -26,11 +26,11 @@ describe('floods of connections', function () {
 		await Promise.all(open.splice(0).map((one) => one[Symbol.asyncDispose]()));
 	});
 
-	async function join(mesh: TestMesh, name: string, listen: readonly string[]) {
+	async function join(mesh: TestMesh, name: string, listen: readonly string[], onRefused = () => undefined) {
 		const seed = randomBytes(32);
 		const peer = peerIdFromSeed(seed);
 		const limits = { timeoutMs: 3_000 };
-		const sessions = new Sessions({ identity: mesh.issue(name, peer), self: peer, limits });
+		const sessions = new Sessions({ identity: mesh.issue(name, peer), self: peer, limits, onRefused });
 		const { node, transport } = await assembleNode({ seed, listen }, secureWire(sessions));
 		open.push(transport);
 		return { peer, node, transport, sessions };
@@ -77,6 +77,23 @@ describe('floods of connections', function () {
 		// All are hung up on, the last of them when their time is up.
 		while (held.some(({ status }) => status === 'open')) await new Promise((resolve) => setTimeout(resolve, 50));
 		expect(target.sessions.pendingCount).to.equal(0);
+	});
+
+	it('a peer that hammers is hung up on before its handshake, and does not keep a member out', async () => {
+		let refused = 0;
+		const mesh = createTestMesh();
+		const target = await join(mesh, 'target', [QUIC], () => void refused++);
+		target.transport.handle('/y', (stream) => void stream.close());
+		const addresses = target.transport.addresses();
+		const stranger = await join(createTestMesh(), 'stranger', []);
+		const startMs = performance.now();
+		for (let i = 0; i < 50; i++) await fails(stranger.transport.dial(target.peer, '/y', { addresses }));
+		// Eight, and one more every two seconds.
+		expect(refused).to.be.within(8, Math.ceil(9 + (performance.now() - startMs) / 2_000));
+		expect(target.sessions.pendingCount).to.equal(0);
+		const member = await join(mesh, 'member', []);
+		await member.transport.dial(target.peer, '/y', { addresses });
+		expect(target.node.getConnections()).to.have.length(1);
 	});
 
 	it('listens where it was told to, and nowhere else', async () => {
