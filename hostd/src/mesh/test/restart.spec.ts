@@ -44,7 +44,8 @@ function startChild(...words: readonly string[]): Child {
 }
 
 describe('a host that is killed and back at once', function () {
-	this.timeout(60_000);
+	// Four processes load one after the other, on a busy machine for twenty seconds each.
+	this.timeout(120_000);
 	const hosts: TestHost[] = [];
 	const children: ChildProcess[] = [];
 
