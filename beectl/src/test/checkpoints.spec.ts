@@ -8,6 +8,7 @@ import {
 	linkOf,
 	openCheckpoint,
 	openRecord,
+	ROSTER_BYTES_MAX,
 	requireCheckpoint,
 	sealRoster,
 	signRecordPart,
@@ -136,6 +137,9 @@ describe('beectl and the history of members', () => {
 		const { code, err } = await beectl('apply -f -', WEB);
 		expect(code, err).to.equal(0);
 		expect(err).not.to.contain('members of');
+		host.rosters = [new Uint8Array(ROSTER_BYTES_MAX)];
+		const { err: none } = await beectl('apply -f -', WEB);
+		expect(none, 'the longest that there can be does arrive').not.to.contain('members of');
 		expect(chain.linksSince(-1)).to.have.length(65);
 	});
 
