@@ -19,7 +19,7 @@ import {
 	requestAdmission,
 	signRecord,
 } from '../../identity/index.ts';
-import { DAY_MS, HOUR_MS } from '../../identity/test/fixtures.ts';
+import { DAY_MS, HOUR_MS, MANIFEST } from '../../identity/test/fixtures.ts';
 import { createLogger } from '../../telemetry/index.ts';
 import type { EpochLink, MachineId } from '../../wire/index.ts';
 import { type MembershipChange, MembershipOffice, type MembershipOptions } from '../membership.ts';
@@ -56,8 +56,8 @@ function scene(
 		...{ wid: body.wid, keys: own.keys, trust, secrets },
 		// Nobody else is connected: with k = 1 nobody else is needed.
 		directory: { member: () => undefined } as unknown as Directory,
-		machine: () => ({ machineId, cert: { sigKey: machine.signer.publicKey } }) as OpenedMachine,
-		manifestCids: () => [body.manifestCid],
+		machine: () => ({ machineId, cert: { sigKey: machine.signer.publicKey, labels: {} } }) as OpenedMachine,
+		manifests: () => new Map([[body.manifestCid, MANIFEST]]),
 		commit: undefined,
 		log: createLogger({
 			level: 'warn',
