@@ -26,7 +26,7 @@ import type { Owner } from '../owner/owner.ts';
 const ANSWER_MS = 5_000;
 /** For members to agree, and to leave with their hosts what they know then: some hundred milliseconds. */
 const TAKEN_MS = 6_000;
-const LOOK_EVERY_MS = 150;
+const LOOK_EVERY_MS = 250;
 /** Whoever would have taken it may have had no connection to its host just then. */
 const GIVE_EVERY_MS = 1_500;
 

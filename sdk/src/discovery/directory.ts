@@ -203,6 +203,11 @@ export class Directory {
 				if (this.onCosign === undefined) throw new MeshError('unavailable', 'this replica has not joined yet');
 				return this.onCosign(epoch, certs, papers);
 			},
+			renewal: (_, { principal }) => {
+				requireMember(principal);
+				const cert = this.onRenewal?.();
+				return cert === undefined ? {} : { cert };
+			},
 			groupKey: (_, { principal }) => {
 				this.#requireCurrent(principal);
 				if (this.groupKey === undefined) throw new MeshError('unavailable', 'this replica has not joined yet');
@@ -237,6 +242,8 @@ export class Directory {
 	onCosign:
 		| ((body: EpochRecord, certs: readonly Uint8Array[], papers: CosignPapers | undefined) => RecordSignature)
 		| undefined;
+	/** A member renews its certificate, and would renew ours with it. */
+	onRenewal: (() => Uint8Array | undefined) | undefined;
 	groupKey: (() => Uint8Array) | undefined;
 	/** A member asks us to leave. */
 	onDrain: ((reason: string) => void) | undefined;

@@ -39,12 +39,14 @@ export const PeerApi = contract('beemesh.peer', '1.0.0', {
 	cosign: rpc({
 		input: v.strictObject({
 			epoch: epochSchema,
-			certs: v.pipe(v.array(envelopeSchema), v.maxLength(8)),
+			certs: v.pipe(v.array(envelopeSchema), v.maxLength(16)),
 			/** Of a newcomer. */
 			papers: v.optional(papersSchema),
 		}),
 		output: v.strictObject({ k: bytesSchema(KEY_BYTES.keyId), s: bytesSchema(KEY_BYTES.signature) }),
 	}),
+	/** Our certificate anew, for a member that makes an epoch to renew its own. None while ours is still new. */
+	renewal: rpc({ input: nothing, output: v.strictObject({ cert: v.optional(envelopeSchema) }), idempotent: true }),
 	/** The group key of the newest epoch, for members that an epoch has reached without it. */
 	groupKey: rpc({ input: nothing, output: v.strictObject({ groupKey: exactBytesSchema(32) }), idempotent: true }),
 	/** What members keep in common: the newest charter, and the highest generation seen of each slot. */

@@ -28,6 +28,7 @@ import type { Logger } from '../telemetry/index.ts';
 import {
 	type EpochLink,
 	type EpochRecord,
+	encodeRecord,
 	LIMITS,
 	type Manifest,
 	type RecordCid,
@@ -47,8 +48,11 @@ const COSIGN_MS = 2_000;
 const HISTORY_BYTES_MAX = LIMITS.admissionBytesMax - 512 * 1024;
 /** Whoever reads logs hears of a long history this often. */
 const WARN_EVERY_MS = 3_600_000;
-/** Of a certificate's life, after which it is renewed. */
-const RENEW_AT = 0.5;
+/** Of a certificate's life, after which it is renewed: early, where another member makes an epoch for its own anyway. */
+const RENEW_AT = { due: 0.5, early: 0.25 } as const;
+const RENEWALS_MAX = 16;
+/** With its certificates an epoch must fit into an entry of the log; 16 signatures have 54 KiB. */
+const LINK_BYTES_MAX = LIMITS.epochBytesMax - 72 * 1024;
 
 export type MembershipChange =
 	| { readonly type: 'admit'; readonly cert: ReplicaCert }
@@ -128,15 +132,54 @@ export class MembershipOffice {
 		});
 	}
 
-	/** Renews our own certificate when half of its life is over. True when it was. */
-	async renewWhenDue(nowMs: number): Promise<boolean> {
+	/** Renews our own certificate when half of its life is over, and others' with it. True when it was. */
+	renewWhenDue(nowMs: number): Promise<boolean> {
+		if (this.renewal(nowMs, 'due') === undefined) return Promise.resolve(false);
+		return this.#inTurn(async () => {
+			// Another member's epoch may have renewed it by now.
+			const cert = this.renewal(nowMs, 'due');
+			if (cert === undefined) return false;
+			await this.#changeNow({ type: 'renew' }, [{ type: 'renew', cert }, ...(await this.#renewalsOfOthers(cert))]);
+			return true;
+		});
+	}
+
+	/** Our certificate anew; undefined while it is too early for that. */
+	renewal(nowMs: number, when: keyof typeof RENEW_AT): Uint8Array | undefined {
 		const own = this.#chain.member(this.#options.keys.peer.peerId as ReplicaId);
-		if (own === undefined) return false;
+		if (own === undefined) return undefined;
 		const { nbf, exp } = own.cert;
-		if (nowMs < nbf + (exp - nbf) * RENEW_AT) return false;
-		const cert = renewOwn(this.#chain.charter.body, own.cert, this.#options.keys.signer, nowMs);
-		await this.#change({ type: 'renew' }, { type: 'renew', cert });
-		return true;
+		if (nowMs < nbf + (exp - nbf) * RENEW_AT[when]) return undefined;
+		return renewOwn(this.#chain.charter.body, own.cert, this.#options.keys.signer, nowMs);
+	}
+
+	/** An epoch for each would make the history long. What one member answers does not keep the others' out. */
+	async #renewalsOfOthers(own: Uint8Array): Promise<EpochChange[]> {
+		const { directory, keys, log } = this.#options;
+		const asked = this.#chain.head.members.map(async ({ replicaId }) => {
+			const caller = replicaId === keys.peer.peerId ? undefined : directory.member(replicaId);
+			const { cert } = (await caller?.renewal({}, { timeout: COSIGN_MS })) ?? {};
+			return cert === undefined || openReplicaCert(cert).body.replicaId !== replicaId ? undefined : cert;
+		});
+		const chain = this.#chain;
+		const tsMs = Math.max(Date.now(), chain.head.body.ts);
+		const edits: EpochChange[] = [];
+		let bytes = encodeRecord(chain.head.body).byteLength + own.byteLength;
+		for (const answer of await Promise.allSettled(asked)) {
+			if (answer.status === 'rejected') log.debug('a member has not renewed', { error: answer.reason as Error });
+			if (answer.status === 'rejected' || answer.value === undefined) continue;
+			const edit: EpochChange = { type: 'renew', cert: answer.value };
+			bytes += answer.value.byteLength;
+			if (bytes > LINK_BYTES_MAX || edits.length + 2 > RENEWALS_MAX) break;
+			try {
+				const key = groupKeyCommit(createGroupKey());
+				chain.draft([edit, ...this.#removals(tsMs, [edit])], { tsMs, groupKeyCommit: key });
+				edits.push(edit);
+			} catch (error) {
+				log.debug('the renewed certificate of a member does not hold', { error });
+			}
+		}
+		return edits;
 	}
 
 	/** Signs another member's change, after checking it. */
@@ -157,8 +200,18 @@ export class MembershipOffice {
 		return chain;
 	}
 
-	get #slot(): number | undefined {
-		return this.#chain.member(this.#options.keys.peer.peerId as ReplicaId)?.slot;
+	/**
+	 * A member that has been away for so long that its certificate is over must not keep the others from changing anything:
+	 * it goes with these changes, unless they are about its slot.
+	 */
+	#removals(tsMs: number, edits: readonly EpochChange[]): EpochChange[] {
+		const slots = new Set(
+			edits.map((edit) => (edit.type === 'remove' ? edit.slot : peekRecord('replica-cert', edit.cert).body.slot)),
+		);
+		return this.#chain
+			.expiredAt(tsMs)
+			.filter(({ slot }) => !slots.has(slot))
+			.map(({ slot, gen }) => ({ type: 'remove', slot, gen }));
 	}
 
 	/** Certificates in this epoch of replicas that are in no epoch before it. */
@@ -190,10 +243,10 @@ export class MembershipOffice {
 		papers?: CosignPapers,
 		beforeKnown?: () => Promise<unknown>,
 	): Promise<void> {
-		return this.#inTurn(() => this.#changeNow(change, edit, papers, beforeKnown));
+		return this.#inTurn(() => this.#changeNow(change, [edit], papers, beforeKnown));
 	}
 
-	#inTurn(act: () => Promise<void>): Promise<void> {
+	#inTurn<T>(act: () => Promise<T>): Promise<T> {
 		const acting = this.#changing.then(act);
 		this.#changing = acting.catch(() => undefined);
 		return acting;
@@ -201,9 +254,9 @@ export class MembershipOffice {
 
 	async #changeNow(
 		change: MembershipChange,
-		edit: EpochChange,
-		papers: CosignPapers | undefined,
-		beforeKnown: (() => Promise<unknown>) | undefined,
+		edits: readonly EpochChange[],
+		papers?: CosignPapers,
+		beforeKnown?: () => Promise<unknown>,
 	): Promise<void> {
 		const { trust, wid, secrets, commit, log } = this.#options;
 		const chain = this.#chain;
@@ -218,13 +271,10 @@ export class MembershipOffice {
 		}
 		const groupKey = createGroupKey();
 		const tsMs = Math.max(Date.now(), chain.head.body.ts);
-		// A member that has been away for so long that its certificate is over must not keep the others from renewing theirs.
-		const slot = change.type === 'admit' ? change.cert.slot : change.type === 'remove' ? change.slot : this.#slot;
-		const expired = chain
-			.expiredAt(tsMs)
-			.filter((member) => member.slot !== slot)
-			.map((member) => ({ type: 'remove', slot: member.slot, gen: member.gen }) as const);
-		const draft = chain.draft([edit, ...expired], { tsMs, groupKeyCommit: groupKeyCommit(groupKey) });
+		const draft = chain.draft([...edits, ...this.#removals(tsMs, edits)], {
+			tsMs,
+			groupKeyCommit: groupKeyCommit(groupKey),
+		});
 		const link = linkOf(draft, await this.#gather(chain, draft, papers));
 		// Known before it counts, so that whoever hears of the epoch can ask for its key.
 		secrets.prepare(groupKey);

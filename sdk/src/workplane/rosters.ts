@@ -60,11 +60,11 @@ export class RosterKeeper {
 	async #keep(): Promise<void> {
 		this.#timer = undefined;
 		const { host, trust, wid, psk, charter, log } = this.#options;
-		const links = trust.chain(wid)?.linksSince(-1) ?? [];
-		const sealed = sealRoster(psk(), wid, { charter: charter(), links });
-		// Beyond this only members with a session help each other.
-		if (sealed === undefined) return;
 		try {
+			const links = trust.chain(wid)?.linksSince(-1) ?? [];
+			const sealed = sealRoster(psk(), wid, { charter: charter(), links });
+			// Beyond this only members with a session help each other.
+			if (sealed === undefined) return;
 			await host.calls.keepRoster({ sealed });
 		} catch (error) {
 			log.debug('the host does not keep our roster', { error });

@@ -98,6 +98,7 @@ export function superviseReplica(
 		commit: groups === undefined ? undefined : (change, link) => groups.commit(change, link),
 	});
 	directory.onCosign = (epoch, certs, papers) => office.cosign(epoch, certs, papers);
+	directory.onRenewal = () => office.renewal(Date.now(), 'early');
 	directory.groupKey = () => secrets.current.groupKey;
 	const keepEpoch = async (): Promise<void> => {
 		try {

@@ -11,14 +11,14 @@ import { type KemKeyPair, sealTo } from '../keys.ts';
 const PURPOSE = 'workload-admission';
 const SEAL_OVERHEAD_BYTES = 1120 + 16;
 
-/** Throws `exhausted` above 4 MiB: the owner must sign an epoch, which makes the chain short again. */
+/** Throws `exhausted` above 4 MiB. Members admit nobody whose answer could be as large. */
 export function sealAdmission(answer: AdmissionAnswer, kemKey: Uint8Array): Uint8Array {
 	const bytes = encodeRecord(v.parse(admissionAnswerSchema, answer));
 	const sealedBytes = bytes.byteLength + SEAL_OVERHEAD_BYTES;
 	if (sealedBytes > LIMITS.admissionBytesMax) {
 		throw new MeshError(
 			'exhausted',
-			`the answer to a newcomer has ${sealedBytes} bytes, the limit is ${LIMITS.admissionBytesMax}: it holds ${answer.links.length} epochs; an epoch signed by the owner replaces them`,
+			`the answer to a newcomer has ${sealedBytes} bytes, the limit is ${LIMITS.admissionBytesMax}: it holds ${answer.links.length} epochs; its owner replaces them by one with \`beectl apply\` of the same manifest`,
 		);
 	}
 	return sealTo(kemKey, PURPOSE, bytes);

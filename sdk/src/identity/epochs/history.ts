@@ -88,7 +88,7 @@ export class History {
 		if (first > Math.max(e, this.base.body.e) + 1) {
 			throw new MeshError(
 				'exhausted',
-				`epochs before ${first} of this workload are no longer kept: an epoch signed by its owner makes them needless`,
+				`epochs before ${first} of this workload are no longer kept: its owner makes them needless with \`beectl apply\` of the same manifest`,
 				{ retryable: false },
 			);
 		}

@@ -3,7 +3,7 @@ import { describe, it } from 'mocha';
 import { type Directory, Trust } from '../../discovery/index.ts';
 import { MeshError } from '../../errors.ts';
 import { certifyOwn } from '../../identity/epochs/certificate.ts';
-import { createEpochWorkload, signedLink, type TestReplica } from '../../identity/epochs/test/workload.ts';
+import { createEpochWorkload, renewed, signedLink, type TestReplica } from '../../identity/epochs/test/workload.ts';
 import {
 	createGroupKey,
 	createNodeKeys,
@@ -130,6 +130,49 @@ describe('changes of a workload’s membership', () => {
 		expect(chainOf().linksSince(-1)).to.have.length(1);
 		await office.admit(papersOf(1, 3).papers);
 		expect(chainOf().head.members.map(({ gen }) => gen)).to.deep.equal([1, 3]);
+	});
+
+	it('renew the certificates of all who can be asked in one epoch; what is wrong is left out', async () => {
+		const answers = new Map<string, () => Promise<{ cert?: Uint8Array }>>();
+		const directory = {
+			member: (id: string) => (answers.has(id) ? { renewal: answers.get(id) } : undefined),
+		} as unknown as Directory;
+		const bornMs = Date.now() - 7 * HOUR_MS;
+		const { office, chainOf, workload, replicas } = scene({ bornMs, directory }, [1, 2, 3, 4, 5, 6]);
+		const [good, silent, wrong, altered, none, away] = replicas as [TestReplica, ...TestReplica[]];
+		const before = new Map(chainOf().head.members.map(({ slot, certCid }) => [slot, certCid]));
+		const anew = (replica: TestReplica, of = replica) => {
+			const { envelope = new Uint8Array() } = chainOf().head.members.find(({ slot }) => slot === of.slot) ?? {};
+			return renewed(workload.charter, replica, envelope, Date.now());
+		};
+		const answer = (replica: TestReplica | undefined, act: () => Promise<{ cert?: Uint8Array }>): void =>
+			void answers.set(replica?.keys.peer.peerId ?? '', act);
+		answer(good, async () => ({ cert: anew(good) }));
+		answer(silent, () => Promise.reject(new MeshError('deadline', 'no answer')));
+		answer(wrong, async () => ({ cert: anew(good) }));
+		answer(altered, async () => {
+			const body = {
+				...openRecord('replica-cert', anew(altered as TestReplica), ({ sigKey }) => [sigKey]).body,
+				gen: 2,
+			};
+			return { cert: signRecord('replica-cert', body, (altered as TestReplica).keys.signer) };
+		});
+		answer(none, async () => ({}));
+		expect(await office.renewWhenDue(Date.now())).to.equal(true);
+		const after = chainOf().head.members.filter(({ slot, certCid }) => before.get(slot) !== certCid);
+		expect(after.map(({ slot }) => slot)).to.deep.equal([0, good.slot]);
+		expect(chainOf().head.members).to.have.length(7);
+		expect(chainOf().linksSince(-1)).to.have.length(2);
+		expect(away?.slot).to.equal(6);
+	});
+
+	it('renew early for somebody else only what has lived for a quarter of its time', () => {
+		const { office } = scene();
+		const bornMs = Date.now() - 13 * HOUR_MS;
+		expect(office.renewal(bornMs + 5 * HOUR_MS, 'early')).to.equal(undefined);
+		expect(office.renewal(bornMs + 7 * HOUR_MS, 'early')).to.be.instanceOf(Uint8Array);
+		expect(office.renewal(bornMs + 7 * HOUR_MS, 'due')).to.equal(undefined);
+		expect(office.renewal(bornMs + 12 * HOUR_MS + 1000, 'due')).to.be.instanceOf(Uint8Array);
 	});
 
 	it('do without members whose certificates are over, so that the others can renew theirs', async () => {
