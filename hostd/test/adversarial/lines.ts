@@ -266,15 +266,12 @@ export const LINES: readonly Line[] = [
 	},
 	{
 		line: 'award for another slot',
-		tests: [
-			[cluster, 'refuses a request for another slot, by another host, or on an unknown award'],
-			[driver, 'refuses a pod of … than the awarded one'],
-		],
+		tests: [[driver, 'refuses a pod of … than the awarded one']],
 	},
 	{
 		line: 'award on another machine',
 		tests: [
-			[cluster, 'refuses a request for another slot, by another host, or on an unknown award'],
+			[cluster, 'refuses a request of another manifest, by another host, or on an unknown award'],
 			[awardBundle, 'is opened by no other machine, under no other award, and not when a byte of it is another'],
 		],
 	},
