@@ -49,6 +49,8 @@ const VERSION_MIN = [4, 3] as const;
 const LOG_BYTES_MAX = '10mb';
 /** How long Podman takes at most to stop a pod's network after its last container has ended. */
 const INFRA_STOP_MS = 3_000;
+/** States of a container that Podman is not done with: `stopped` has ended and not been tidied up after yet. */
+const UNSETTLED: ReadonlySet<string> = new Set(['running', 'stopping', 'stopped']);
 /** How long Podman takes at most to tidy up after killed containers. */
 const TIDY_MS = 3_000;
 const POLL_MS = 30;
@@ -340,13 +342,13 @@ export class PodmanRuntime implements Runtime {
 
 	/**
 	 * Podman stops a pod's network, in its own time, when the last container has ended. A container started before that
-	 * would lose its ports again: the network is waited for, or stopped here.
+	 * would lose its ports again, or does not start at all: the network is waited for, or stopped here.
 	 */
 	async #settleNetwork(podId: string): Promise<void> {
 		const deadlineMs = Date.now() + INFRA_STOP_MS;
 		while (Date.now() < deadlineMs) {
-			const infra = (await this.#find(podId)).infra;
-			if (infra?.State.Status !== 'running' && infra?.State.Status !== 'stopping') return;
+			const { infra } = await this.#find(podId);
+			if (infra === undefined || !UNSETTLED.has(infra.State.Status)) return;
 			await sleep(POLL_MS);
 		}
 		await this.#libpod.act('POST', `/pods/${podId}/stop?t=0`);
