@@ -57,6 +57,11 @@ export interface ReconcilerConfig {
 	readonly settleMs: number;
 	/** A slot that others have seen, and we have not met yet, is not taken for lost before. Default 3 s. */
 	readonly meetMs: number;
+	/**
+	 * The same while we have met nobody at all: one that was started again on a host which is cut off must not take itself
+	 * for the last of its workload. Default 30 s.
+	 */
+	readonly aloneMs: number;
 	/** Default 500. */
 	readonly backoffMinMs: number;
 	/** Default 10 s. */
@@ -70,6 +75,7 @@ export const RECONCILER_DEFAULTS: ReconcilerConfig = {
 	graceSilentMs: 1500,
 	settleMs: 20_000,
 	meetMs: 3000,
+	aloneMs: 30_000,
 	backoffMinMs: 500,
 	backoffMaxMs: 10_000,
 	redrainMs: 5000,
@@ -248,7 +254,8 @@ export function createReconciler(startMs: number, config: ReconcilerConfig = REC
 
 	/** For a slot that we have never met: longest while it may be somebody's first apply, none if it is a new wish. */
 	function patienceMs(slot: number): number {
-		if (generations.has(slot)) return config.meetMs;
+		// Our own slot is the one that we know from the start.
+		if (generations.has(slot)) return met.size > 1 ? config.meetMs : config.aloneMs;
 		return slot < (replicasAtStart ?? 0) ? config.settleMs : 0;
 	}
 

@@ -147,11 +147,26 @@ describe('reconciling: the first apply and scaling', () => {
 	});
 
 	it('gives a newcomer time to meet those whom others have seen', () => {
-		const world = new World(DEPLOYMENT, [replica(0)]);
+		const world = new World(DEPLOYMENT, [replica(0), replica(2)]);
 		world.generations.set(1, 4);
 		expect(world.observe()).to.deep.equal([]);
 		expect(world.pass(T.meetMs - 1)).to.deep.equal([]);
 		expect(world.pass(1)).to.deep.equal([tender([1, 5])]);
+	});
+
+	it('gives one that has met nobody longer: it may be cut off, and the others well', () => {
+		const world = new World(DEPLOYMENT, [replica(0)]);
+		for (const slot of [1, 2]) world.generations.set(slot, 4);
+		expect(world.observe()).to.deep.equal([]);
+		expect(world.pass(T.aloneMs - 1)).to.deep.equal([]);
+		expect(world.pass(1)).to.deep.equal([tender([1, 5], [2, 5])]);
+	});
+
+	it('does not take for alone who has met somebody and lost him again', () => {
+		const world = new World(DEPLOYMENT, [replica(0), replica(1)]);
+		world.generations.set(2, 4);
+		expect(world.lose(1, 'left')).to.deep.equal([tender([1, 2])]);
+		expect(world.pass(T.meetMs)).to.deep.equal([tender([2, 5])]);
 	});
 
 	it('ignores an older era', () => {
