@@ -2,7 +2,7 @@
  * The history of a workload's members, on real hosts: members lengthen it with every replacement, the owner's next change
  * makes it one epoch, and members go on from there.
  */
-import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,8 +12,8 @@ import { readOwnerKey } from '../../../beectl/src/owner/key-file.ts';
 import { type Observed, Observer } from '../../../scripts/kills/observer.ts';
 import { type Beectl, createBeectl, type Pod } from '../../../scripts/quickstart/beectl.ts';
 import { processSettings } from '../../../scripts/quickstart/runtimes.ts';
-import { command, findProcesses, tryCommand } from './commands.ts';
-import { createTestMesh, type HostDaemon, startDaemon } from './host-daemon.ts';
+import { command, tryCommand } from './commands.ts';
+import { createTestMesh, endDaemons, type HostDaemon, startDaemon } from './host-daemon.ts';
 import { Writer } from './writer.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
@@ -86,13 +86,7 @@ describe('end-to-end confirmation of members', function () {
 	});
 	after(async function () {
 		await writer?.stop();
-		if (this.test?.parent?.tests.some(({ state }) => state === 'failed')) {
-			for (const { name, log } of daemons) console.log(`--- hostd of ${name}\n${log()}`);
-		}
-		await Promise.all(daemons.map((daemon) => daemon.stop()));
-		for (const { pid } of findProcesses(({ commandLine }) => commandLine.includes(folder)))
-			process.kill(pid, 'SIGKILL');
-		rmSync(folder, { recursive: true, force: true });
+		await endDaemons(daemons, folder, this.test?.parent?.tests.some(({ state }) => state === 'failed') ?? false);
 	});
 
 	it('members replace each other: every replacement is one epoch more', async () => {

@@ -1,10 +1,11 @@
 /** The real `hostd` of a test host: the built program, as a process of its own. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createMesh, type EnrolledMesh } from '../../../scripts/quickstart/mesh.ts';
+import { findProcesses } from './commands.ts';
 
 const MAIN = join(import.meta.dirname, '../../dist/bundle/main.mjs');
 const BEECTL = join(import.meta.dirname, '../../../beectl/dist/bundle/main.mjs');
@@ -77,4 +78,12 @@ export async function startDaemon(options: DaemonOptions): Promise<HostDaemon> {
 		if (child.exitCode !== null) throw new Error(`hostd of ${name} ended with ${child.exitCode}:\n${log()}`);
 		if (Date.now() > deadlineMs) throw new Error(`hostd of ${name} is not ready after ${START_MS} ms:\n${log()}`);
 	}
+}
+
+/** Stops them, ends whatever else of theirs runs from their folder, and removes it. `hasFailed`: shows their logs first. */
+export async function endDaemons(daemons: readonly HostDaemon[], folder: string, hasFailed: boolean): Promise<void> {
+	if (hasFailed) for (const { name, log } of daemons) console.log(`--- hostd of ${name}\n${log()}`);
+	await Promise.all(daemons.map((daemon) => daemon.stop()));
+	for (const { pid } of findProcesses(({ commandLine }) => commandLine.includes(folder))) process.kill(pid, 'SIGKILL');
+	rmSync(folder, { recursive: true, force: true });
 }

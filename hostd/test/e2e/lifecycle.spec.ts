@@ -2,7 +2,7 @@
  * A workload's life as its owner leads it with beectl, on three real hosts and plain processes: scaled, updated, moved
  * off a host that stops, deleted, applied again. The steps build on each other.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,8 +11,8 @@ import { after, before, describe, it } from 'mocha';
 import { type Beectl, createBeectl, type Pod } from '../../../scripts/quickstart/beectl.ts';
 import type { EnrolledMesh } from '../../../scripts/quickstart/mesh.ts';
 import { processSettings } from '../../../scripts/quickstart/runtimes.ts';
-import { command, findProcesses } from './commands.ts';
-import { createTestMesh, type HostDaemon, startDaemon } from './host-daemon.ts';
+import { command } from './commands.ts';
+import { createTestMesh, endDaemons, type HostDaemon, startDaemon } from './host-daemon.ts';
 import { Writer } from './writer.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
@@ -83,13 +83,7 @@ describe('end-to-end life of a workload', function () {
 	});
 	after(async function () {
 		await writer?.stop();
-		if (this.test?.parent?.tests.some(({ state }) => state === 'failed')) {
-			for (const { name, log } of daemons) console.log(`--- hostd of ${name}\n${log()}`);
-		}
-		await Promise.all(daemons.map((daemon) => daemon.stop()));
-		for (const { pid } of findProcesses(({ commandLine }) => commandLine.includes(folder)))
-			process.kill(pid, 'SIGKILL');
-		rmSync(folder, { recursive: true, force: true });
+		await endDaemons(daemons, folder, this.test?.parent?.tests.some(({ state }) => state === 'failed') ?? false);
 	});
 
 	it('scales a Deployment up, down and up again', async () => {

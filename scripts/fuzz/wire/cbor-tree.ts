@@ -3,6 +3,7 @@
  * Byte strings that hold a record themselves (bodies in envelopes, envelopes in bundles) are part of the tree: their
  * lengths are put right when something inside them changes.
  */
+import { concat } from '../../../sdk/src/wire/bytes.ts';
 
 /** One value of the tree. */
 export interface Span {
@@ -101,16 +102,4 @@ export function replaced({ bytes }: Tree, span: Span, by: Uint8Array): Uint8Arra
 		({ start, end } = outer);
 	}
 	return concat(bytes.subarray(0, start), piece, bytes.subarray(end));
-}
-
-export function concat(...parts: readonly Uint8Array[]): Uint8Array {
-	let length = 0;
-	for (const part of parts) length += part.byteLength;
-	const whole = new Uint8Array(length);
-	let at = 0;
-	for (const part of parts) {
-		whole.set(part, at);
-		at += part.byteLength;
-	}
-	return whole;
 }

@@ -1,6 +1,8 @@
 /** Alterations of a record that keep most of it well formed, so that they are met behind the first check and not by it. */
+
+import { concat } from '../../../sdk/src/wire/bytes.ts';
 import type { CaseRandom } from '../random.ts';
-import { concat, headOf, longHead, replaced, type Span, type Tree } from './cbor-tree.ts';
+import { headOf, longHead, replaced, type Span, type Tree } from './cbor-tree.ts';
 import { HOSTILE_NAMES, mutateBytes } from './mutate.ts';
 
 const utf8 = new TextEncoder();

@@ -1,6 +1,7 @@
 /** Alterations of bytes that know nothing of their meaning, and of values whatever they are encoded in. */
+
+import { concat } from '../../../sdk/src/wire/bytes.ts';
 import type { CaseRandom } from '../random.ts';
-import { concat } from './cbor-tree.ts';
 
 const EDGE_BYTES = [0x00, 0x01, 0x7f, 0x80, 0xff] as const;
 const NOTHING = new Uint8Array(0);

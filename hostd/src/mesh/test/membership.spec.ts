@@ -1,26 +1,17 @@
 import { createNodeKeys } from '@beemesh/sdk/identity';
 import type { MachineId } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
-import { afterEach, describe, it } from 'mocha';
-import { startHost, type TestHost, whenHosts } from './host.ts';
+import { describe, it } from 'mocha';
+import { type TestHost, whenHosts } from './host.ts';
 import { createTestRoot } from './root.ts';
+import { startInSuite } from './suite-hosts.ts';
 
 const DAY_MS = 24 * 3_600_000;
 
 describe('members of a mesh, on QUIC', function () {
 	this.timeout(20_000);
 	const root = createTestRoot();
-	const hosts: TestHost[] = [];
-
-	afterEach(async () => {
-		await Promise.all(hosts.splice(0).map((host) => host[Symbol.asyncDispose]()));
-	});
-
-	async function start(...args: Parameters<typeof startHost>): Promise<TestHost> {
-		const host = await startHost(...args);
-		hosts.push(host);
-		return host;
-	}
+	const start = startInSuite();
 
 	async function startThree(): Promise<[TestHost, TestHost, TestHost]> {
 		const one = await start({ name: 'one' });

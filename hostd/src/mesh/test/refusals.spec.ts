@@ -3,12 +3,13 @@ import type { RefusalReason, Refused } from '@beemesh/sdk/streams/libp2p';
 import { createLogger, createMetrics } from '@beemesh/sdk/telemetry';
 import type { PeerId } from '@beemesh/sdk/wire';
 import { expect } from 'chai';
-import { afterEach, describe, it } from 'mocha';
+import { describe, it } from 'mocha';
 import { systemClock } from '../clock.ts';
 import type { Membership } from '../index.ts';
 import { createRefusalLog } from '../refusals.ts';
-import { startHost, type TestHost } from './host.ts';
+
 import { createTestRoot } from './root.ts';
+import { startInSuite } from './suite-hosts.ts';
 
 const DAY_MS = 24 * 3_600_000;
 
@@ -75,17 +76,7 @@ describe('the log of refused peers', () => {
 describe('a host that refuses', function () {
 	this.timeout(20_000);
 	const root = createTestRoot();
-	const hosts: TestHost[] = [];
-
-	afterEach(async () => {
-		await Promise.all(hosts.splice(0).map((host) => host[Symbol.asyncDispose]()));
-	});
-
-	async function start(...args: Parameters<typeof startHost>): Promise<TestHost> {
-		const host = await startHost(...args);
-		hosts.push(host);
-		return host;
-	}
+	const start = startInSuite();
 
 	/** Who dials, and what of the host that is dialed makes it refuse. */
 	const cases: Record<

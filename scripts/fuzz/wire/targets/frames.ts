@@ -23,7 +23,7 @@ import { Outbox } from '../../../../sdk/src/streams/rpc/outbox.ts';
 import { ServiceRegistry } from '../../../../sdk/src/streams/rpc/services.ts';
 import { validate } from '../../../../sdk/src/streams/rpc/validate.ts';
 import type { ByteStream } from '../../../../sdk/src/streams/transport.ts';
-import { concat } from '../cbor-tree.ts';
+import { concat } from '../../../../sdk/src/wire/bytes.ts';
 import { AWARD_ID, type Corpus, NOW_MS } from '../corpus.ts';
 import { codes, MADE_OF_NOTHING, type Target } from '../target.ts';
 

@@ -14,8 +14,8 @@ import { isMeshError } from '../../../../sdk/src/errors.ts';
 import { EpochChain, MachineTrust, openOwnedCharter, peekRecord } from '../../../../sdk/src/identity/index.ts';
 import { DhtStore } from '../../../../sdk/src/streams/libp2p/dht-store.ts';
 import { decodeBody, encodeBody } from '../../../../sdk/src/streams/rpc/msgpack.ts';
+import { concat } from '../../../../sdk/src/wire/bytes.ts';
 import { decodeRecord, type EpochLink, encodeRecord } from '../../../../sdk/src/wire/index.ts';
-import { concat } from '../cbor-tree.ts';
 import { type Corpus, NOW_MS, partsOf } from '../corpus.ts';
 import { type Accepted, codes, MADE_OF_NOTHING, recordCodes, type Target } from '../target.ts';
 

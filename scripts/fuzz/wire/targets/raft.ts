@@ -17,7 +17,7 @@ import {
 } from '../../../../sdk/src/raft/storage/file/segment.ts';
 import { MemorySnapshots } from '../../../../sdk/src/raft/storage/memory/memory-snapshots.ts';
 import { encodeSnapshot, readSnapshot } from '../../../../sdk/src/raft/storage/snapshot-format.ts';
-import { concat } from '../cbor-tree.ts';
+import { concat } from '../../../../sdk/src/wire/bytes.ts';
 import type { Authentic, Corpus } from '../corpus.ts';
 import { MADE_OF_NOTHING, type Target } from '../target.ts';
 

@@ -25,8 +25,8 @@ import {
 	peekRecord,
 	type Signer,
 } from '../../../../sdk/src/identity/index.ts';
+import { concat } from '../../../../sdk/src/wire/bytes.ts';
 import { decodeRecord, encodeRecord, RECORDS, type RecordType } from '../../../../sdk/src/wire/index.ts';
-import { concat } from '../cbor-tree.ts';
 import { type Corpus, NOW_MS, partsOf } from '../corpus.ts';
 import { type Accepted, codes, MADE_OF_NOTHING, recordCodes, type Target } from '../target.ts';
 

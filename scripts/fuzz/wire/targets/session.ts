@@ -38,7 +38,7 @@ import {
 } from '../../../../sdk/src/streams/session/core/messages.ts';
 import { nodeCrypto } from '../../../../sdk/src/streams/session/crypto.ts';
 import { Machine, Pair } from '../../../../sdk/src/streams/session/test/handshakes.ts';
-import { concat } from '../cbor-tree.ts';
+import { concat } from '../../../../sdk/src/wire/bytes.ts';
 import { type Accepted, codes, MADE_OF_NOTHING, type Target } from '../target.ts';
 
 const refuses = codes('invalid_input', 'conflict', 'unauthorized');

@@ -13,7 +13,8 @@ import {
 	type KeyObject,
 } from 'node:crypto';
 import { MeshError } from '../../errors.ts';
-import { concat, requireLength } from './bytes.ts';
+import { concat } from '../../wire/bytes.ts';
+import { requireLength } from './bytes.ts';
 
 /** Bytes of every Ed25519 and X25519 key, private or public. */
 export const KEY_BYTES = 32;

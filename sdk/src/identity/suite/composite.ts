@@ -5,8 +5,9 @@
  */
 import { createHash, type KeyObject, sign, verify } from 'node:crypto';
 import { MeshError } from '../../errors.ts';
+import { concat } from '../../wire/bytes.ts';
 import { ML_DSA_65, type MlDsaVerifier, type PqBackend } from './backend.ts';
-import { concat, requireLength } from './bytes.ts';
+import { requireLength } from './bytes.ts';
 import { ED25519_SIGNATURE_BYTES, ed25519PrivateKey, ed25519PublicKey, KEY_BYTES, rawPublicKey } from './classical.ts';
 import { Lru } from './lru.ts';
 

@@ -3,8 +3,8 @@
  * 0x0003 (ChaCha20-Poly1305). A sealed message is enc ‖ ciphertext ‖ tag: 1,136 bytes more than the plaintext.
  */
 import { MeshError } from '../../errors.ts';
+import { concat } from '../../wire/bytes.ts';
 import type { PqBackend } from './backend.ts';
-import { concat } from './bytes.ts';
 import { AEAD_TAG_BYTES, chachaOpen, chachaSeal, hkdfExpand, hkdfExtract } from './classical.ts';
 import { encapsulate, type KemKey, X_WING_CIPHERTEXT_BYTES } from './x-wing.ts';
 

@@ -6,8 +6,9 @@
 // The namespace, because a Node without encapsulate() must still load this file.
 import * as crypto from 'node:crypto';
 import { MeshError } from '../../errors.ts';
+import { concat } from '../../wire/bytes.ts';
 import { ML_DSA_65, ML_KEM_768, type PqBackend } from './backend.ts';
-import { concat, requireLength } from './bytes.ts';
+import { requireLength } from './bytes.ts';
 
 const ML_DSA_SPKI = Buffer.from('308207b2300b0609608648016503040312038207a100', 'hex');
 const ML_DSA_PKCS8 = Buffer.from('3034020100300b060960864801650304031204228020', 'hex');

@@ -3,8 +3,9 @@
  * and ciphertexts are ML-KEM half first. Beyond the draft, X25519 points of low order are refused on both sides.
  */
 import { createHash, type KeyObject, randomBytes } from 'node:crypto';
+import { concat } from '../../wire/bytes.ts';
 import { type Encapsulation, ML_KEM_768, type PqBackend } from './backend.ts';
-import { concat, requireLength } from './bytes.ts';
+import { requireLength } from './bytes.ts';
 import { KEY_BYTES, rawPublicKey, x25519, x25519PrivateKey } from './classical.ts';
 
 export const X_WING_SEED_BYTES = 32;

@@ -1,19 +1,8 @@
 /** Fixed binary layouts: big endian, lengths checked, nothing optional, so that each value has one encoding. */
 import { MeshError } from '../../../errors.ts';
+import { concat } from '../../../wire/bytes.ts';
 
 export const EMPTY = new Uint8Array(0);
-
-export function concat(...parts: readonly Uint8Array[]): Uint8Array {
-	let length = 0;
-	for (const part of parts) length += part.byteLength;
-	const whole = new Uint8Array(length);
-	let at = 0;
-	for (const part of parts) {
-		whole.set(part, at);
-		at += part.byteLength;
-	}
-	return whole;
-}
 
 /** Names and labels here are ASCII by construction; anything else would have two spellings. */
 export function ascii(text: string): Uint8Array {

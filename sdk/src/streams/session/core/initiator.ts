@@ -2,7 +2,8 @@
  * The side that opens. Sends M1, and M3 only to a responder who has proved a certificate that the identity accepts; is
  * done when M4 says that ours was accepted too, so that a refusal is known before any application byte is sent.
  */
-import { concat, EMPTY, equalBytes } from './bytes.ts';
+import { concat } from '../../../wire/bytes.ts';
+import { EMPTY, equalBytes } from './bytes.ts';
 import { type EphemeralKey, NONCE_BYTES, type SuiteId } from './crypto.ts';
 import {
 	alerted,

@@ -2,8 +2,10 @@
  * Every key of BMS/1 and what it is made from (docs/session.md, "Keys"). HKDF-SHA256 throughout; each use has a label of
  * its own, and takes in the transcript up to the point where it is made.
  */
+
+import { concat } from '../../../wire/bytes.ts';
 import type { PeerId } from '../../../wire/ids.ts';
-import { ascii, concat, EMPTY, Writer } from './bytes.ts';
+import { ascii, EMPTY, Writer } from './bytes.ts';
 import { type Aead, HASH_BYTES, IV_BYTES, KEY_BYTES, type SessionCrypto, type SuiteId } from './crypto.ts';
 import { TICKET_ID_BYTES } from './messages.ts';
 

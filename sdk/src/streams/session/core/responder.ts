@@ -3,7 +3,8 @@
  * pre-shared key, rate and cookie, replay; only then X-Wing and a signature. Sends its own certificate to whoever knows
  * the pre-shared key, and names nobody to others.
  */
-import { concat, EMPTY, equalBytes } from './bytes.ts';
+import { concat } from '../../../wire/bytes.ts';
+import { EMPTY, equalBytes } from './bytes.ts';
 import { NONCE_BYTES, type SuiteId } from './crypto.ts';
 import {
 	alerted,
