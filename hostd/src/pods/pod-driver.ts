@@ -1,7 +1,7 @@
 /** Drives one pod: feeds its lifecycle core with what the runtime reports, and performs what the core decides. */
 import { isMeshError } from '@beemesh/sdk/errors';
 import type { Logger } from '@beemesh/sdk/telemetry';
-import type { Runtime, RuntimeEvent, RuntimePod } from '../runtime/index.ts';
+import { lastLines, type Runtime, type RuntimeEvent, type RuntimePod } from '../runtime/index.ts';
 import type { Clock } from './clock.ts';
 import { type LifecycleEffect, type LifecycleEvent, type LifecycleStatus, PodLifecycle } from './core/lifecycle.ts';
 import type { ProbeKind } from './core/probe-state.ts';
@@ -78,7 +78,7 @@ export class PodDriver {
 		} else {
 			const exitCode = event.exitCode ?? 255;
 			const reason = event.reason ?? 'Unknown';
-			this.#components.log.info('container exited', { container, exitCode, reason });
+			void this.#logExit(container, exitCode, reason);
 			this.#dispatch({ type: 'exited', container, exitCode, reason });
 		}
 		void this.refresh();
@@ -122,6 +122,15 @@ export class PodDriver {
 			case 'restart':
 				void this.#restart(effect.containers);
 				break;
+		}
+	}
+
+	async #logExit(container: string, exitCode: number, reason: string): Promise<void> {
+		const { runtime, log } = this.#components;
+		if (exitCode === 0) log.info('container exited', { container, exitCode, reason });
+		else {
+			const lines = await lastLines(runtime, this.#options.podId, { container });
+			log.warn('container exited', { container, exitCode, reason, lastLines: lines });
 		}
 	}
 

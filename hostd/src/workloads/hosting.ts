@@ -16,7 +16,7 @@ import type { HostConfig } from '../config.ts';
 import type { Membership, MeshNode } from '../mesh/index.ts';
 import { buildPod, type PodManager } from '../pods/index.ts';
 import type { Accountant } from '../resources/index.ts';
-import type { Runtime } from '../runtime/index.ts';
+import { lastLines, type Runtime } from '../runtime/index.ts';
 import { podKey, type Scheduler } from '../scheduler/index.ts';
 import { openKept } from './adopted.ts';
 import type { EndedWorkloads } from './ended.ts';
@@ -36,7 +36,6 @@ const PLAIN_IMAGE_AFTER_MS = 5_000;
 /** Exits before the first readiness that make a deployment failed. */
 const EXITS_MAX = 3;
 /** Of a pod that did not come up, for the host's log. */
-const LAST_LINES = 5;
 /** For a replica that was told to leave: find a successor, hand over, finish calls, exit. */
 const LEAVE_GRACE_MS = 40_000;
 
@@ -89,7 +88,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 
 	/** Starts the pod of an award; resolves when its replica serves, rejects (and leaves nothing behind) when it will not. */
 	async deploy(award: Award, opened: OpenedBundle, signal: AbortSignal, replyKey: Uint8Array): Promise<void> {
-		const { pods, config, ended, logger, nowMs } = this.#options;
+		const { pods, runtime, config, ended, logger, nowMs } = this.#options;
 		ended.refuse(award.wid, opened.charter.body.era);
 		const podId = podIdOf(award.wid, raftMemberId(award.slot, award.gen));
 		await this.#removing.get(podId);
@@ -127,20 +126,10 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 			logger.info('pod serves', { pod: pod.name, podId, ms: nowMs() - pod.createdAtMs });
 		} catch (error) {
 			// The pod's own log goes with it.
-			logger.warn('pod did not come up', { pod: pod.name, podId, error, lastLines: await this.#lastLines(podId) });
+			logger.warn('pod did not come up', { pod: pod.name, podId, error, lastLines: await lastLines(runtime, podId) });
 			await this.#remove(pod, 'deployment failed');
 			throw error;
 		}
-	}
-
-	async #lastLines(podId: string): Promise<string[]> {
-		const lines: string[] = [];
-		try {
-			for await (const { line } of this.#options.runtime.logs(podId, { tail: LAST_LINES })) lines.push(line);
-		} catch {
-			// It never had a container.
-		}
-		return lines;
 	}
 
 	/** Takes back the pods that a former hostd of this state folder started; removes those it knows nothing of. */

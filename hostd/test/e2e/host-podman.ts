@@ -31,7 +31,8 @@ export class HostPodman {
 	async start(): Promise<void> {
 		mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
 		const [program = '', ...args] = this.#words('system', 'service', '--time=0', `unix://${this.socket}`);
-		const service = spawn(program, args, { stdio: 'ignore' });
+		// Its monitors leave a file named `oom` where they are started.
+		const service = spawn(program, args, { stdio: 'ignore', cwd: this.#options.folder });
 		this.#service = service;
 		const deadlineMs = Date.now() + START_MS;
 		while (!(await answers(this.socket))) {

@@ -4,14 +4,7 @@
  */
 import * as v from 'valibot';
 import { MeshError } from '../errors.ts';
-import {
-	type EpochName,
-	type Offered,
-	type OpenedRecord,
-	type RecordSignature,
-	type Signer,
-	signRecord,
-} from '../identity/index.ts';
+import { type EpochName, type OpenedRecord, type RecordSignature, type Signer, signRecord } from '../identity/index.ts';
 import type { Caller } from '../streams/rpc/contract.ts';
 import type { HelloExchange, RpcNode, Session } from '../streams/rpc/session.types.ts';
 import { type Logger, silentLogger } from '../telemetry/index.ts';
@@ -226,9 +219,10 @@ export class Directory {
 			),
 			services.onNotify(ADVERTISEMENTS, (payload) => this.#onAdvertisements(payload)),
 			services.onNotify(EPOCHS, (payload) => void this.#onEpochs(payload)),
-			this.#options.trust.onChange(({ wid, offered }) => {
+			this.#options.trust.onChange((wid) => {
 				if (wid !== this.#cert.wid) return;
-				this.#tellEpoch(offered);
+				// Members, and callers, who check our members too.
+				for (const session of node.sessions()) this.#sendEpochs(session);
 				this.learnMembers();
 			}),
 			node.onSession((session) => this.#onSession(session)),
@@ -425,12 +419,6 @@ export class Directory {
 		} catch (error) {
 			this.#log.debug('epochs refused', { error });
 		}
-	}
-
-	/** Members, and callers, who check our members too. */
-	#tellEpoch(offered: Offered): void {
-		if (offered.type === 'known' || offered.type === 'gap') return;
-		for (const session of this.node.sessions()) this.#sendEpochs(session);
 	}
 
 	/** Links after what the peer is known to have; it may have had them since from somebody else. */

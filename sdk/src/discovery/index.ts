@@ -11,5 +11,5 @@ export {
 export type { NetworkEnd, NetworkOptions, OpenNetwork, WorkloadDht } from './network.ts';
 export { type CosignPapers, PeerApi } from './peer-api.ts';
 export { ReplicaSession } from './session-identity.ts';
-export { Trust, type TrustEvent } from './trust.ts';
+export { Trust } from './trust.ts';
 export { type MemberEvent, WorkloadView } from './view.ts';

@@ -37,8 +37,6 @@ export interface TrustOptions {
 	readonly nowMs?: () => number;
 }
 
-export type TrustEvent = { readonly wid: WorkloadId; readonly offered: Offered };
-
 /**
  * A replica that a newer one displaced hands over before it goes: its sessions stay this long. One that was not there when
  * it was displaced has nothing to hand over, and one that was put out, with nobody in its place, has no such time.
@@ -52,7 +50,7 @@ export class Trust {
 	readonly #options: TrustOptions;
 	readonly #chains = new Map<WorkloadId, EpochChain>();
 	readonly #outgoing = new Map<RecordCid, number>();
-	readonly #listeners = new Set<(event: TrustEvent) => void>();
+	readonly #listeners = new Set<(wid: WorkloadId) => void>();
 	readonly #finding = new Map<WorkloadId, { readonly found: Promise<void>; readonly atMs: number }>();
 	readonly #nowMs: () => number;
 	readonly #isRevoked: (machineId: MachineId) => boolean;
@@ -70,7 +68,8 @@ export class Trust {
 		return this.#chains.get(wid);
 	}
 
-	onChange(listener: (event: TrustEvent) => void): Disposable {
+	/** The members of a workload have changed. */
+	onChange(listener: (wid: WorkloadId) => void): Disposable {
 		this.#listeners.add(listener);
 		return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
 	}
@@ -96,7 +95,9 @@ export class Trust {
 		const chain = this.#chains.get(wid);
 		if (chain === undefined) throw new MeshError('not_found', `nothing is known of the members of ${wid}`);
 		const offered = chain.offer(links, this.#nowMs());
-		if (offered.type !== 'extended' && offered.type !== 'forked') return offered;
+		// A history that lost tells nobody anything: sessions are looked at again after each change, and what their replicas
+		// showed is offered again.
+		if (offered.type !== 'extended' && !(offered.type === 'forked' && offered.isSwitched)) return offered;
 		const untilMs = this.#nowMs() + OUTGOING_MS;
 		for (const { certCid, slot, gen } of offered.left) {
 			const successor = chain.head.members.find((member) => member.slot === slot);
@@ -104,7 +105,7 @@ export class Trust {
 				this.#outgoing.set(certCid, untilMs);
 		}
 		for (const [cid, until] of this.#outgoing) if (until < this.#nowMs()) this.#outgoing.delete(cid);
-		for (const listener of [...this.#listeners]) listener({ wid, offered });
+		for (const listener of [...this.#listeners]) listener(wid);
 		return offered;
 	}
 

@@ -2,9 +2,10 @@
  * What follows from a new epoch: sessions with those who are out end, the group key is the epoch's, and a replica that is
  * out itself leaves.
  */
-import type { Directory, NetworkEnd, Trust, TrustEvent } from '../discovery/index.ts';
+import type { Directory, NetworkEnd, Trust } from '../discovery/index.ts';
 import type { OpenedRecord } from '../identity/index.ts';
 import type { Logger } from '../telemetry/index.ts';
+import type { WorkloadId } from '../wire/index.ts';
 import type { Secrets } from './secrets.ts';
 
 /** Longer than a displaced member may stay: then whoever still has a session loses it. */
@@ -34,7 +35,7 @@ export class EpochFollower {
 
 	constructor(options: EpochFollowerOptions) {
 		this.#options = options;
-		this.#listening = options.trust.onChange((event) => this.#onChange(event));
+		this.#listening = options.trust.onChange((wid) => this.#onChange(wid));
 		void this.#followKey();
 	}
 
@@ -45,9 +46,8 @@ export class EpochFollower {
 		clearTimeout(this.#key);
 	}
 
-	#onChange({ wid, offered }: TrustEvent): void {
+	#onChange(wid: WorkloadId): void {
 		const { cert, trust, onOut, onChange } = this.#options;
-		if (offered.type !== 'extended' && offered.type !== 'forked') return;
 		this.recheck();
 		if (wid !== cert.body.wid) return;
 		clearTimeout(this.#recheck);

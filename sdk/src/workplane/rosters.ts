@@ -38,7 +38,7 @@ export class RosterKeeper {
 
 	constructor(options: RosterOptions) {
 		this.#options = options;
-		this.#listening = options.trust.onChange(({ wid }) => wid === options.wid && this.soon());
+		this.#listening = options.trust.onChange((wid) => wid === options.wid && this.soon());
 		this.soon();
 	}
 

@@ -3,7 +3,7 @@ import { describe, it } from 'mocha';
 import { createEpochWorkload, renewed, signedLink } from '../../identity/epochs/test/workload.ts';
 import { createNodeKeys, type EpochChain, openReplicaCert } from '../../identity/index.ts';
 import { DAY_MS, NOW_MS } from '../../identity/test/fixtures.ts';
-import type { MachineId } from '../../wire/index.ts';
+import type { EpochLink, MachineId } from '../../wire/index.ts';
 import { Trust } from '../trust.ts';
 
 describe('whom a replica believes', () => {
@@ -59,5 +59,28 @@ describe('whom a replica believes', () => {
 		expect(trust.memberOf(other)).to.equal(false);
 		nowMs = NOW_MS + 2 * DAY_MS;
 		expect(trust.memberOf(old)).to.equal(false);
+	});
+
+	it('the better of two histories, and tells nobody of the other, however often it is offered', () => {
+		const trust = trustOf(new Set());
+		const { wid } = workload.charter.body;
+		const chain = trust.chain(wid) as EpochChain;
+		const [one, other] = [2, 3].map((slot) => {
+			const cert = workload.replica(slot).cert(NOW_MS);
+			return signedLink(chain.draft([{ type: 'admit', cert }], { tsMs: NOW_MS + 500 }), [first]);
+		});
+		let changes = 0;
+		trust.onChange(() => {
+			changes++;
+			// As it is when sessions are looked at again: what their replicas showed is offered once more.
+			for (const link of [one, other]) trust.offer(wid, [link as EpochLink]);
+		});
+		trust.offer(wid, [one as EpochLink]);
+		const { cid } = chain.head;
+		const told = changes;
+		expect(told).to.be.within(1, 2);
+		for (const link of [one, other, one]) trust.offer(wid, [link as EpochLink]);
+		expect(chain.head.cid).to.equal(cid);
+		expect(changes).to.equal(told);
 	});
 });
