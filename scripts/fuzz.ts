@@ -2,7 +2,8 @@
  * `npm run fuzz -- CAMPAIGN [options]`: random inputs that replay from a seed. Progress, the seed and every finding go
  * to stderr, the outcome is one JSON line on stdout, and a finding makes the exit code 1.
  */
-import { type Campaign, UsageError } from './fuzz/campaign.ts';
+import { interruption, runScript, UsageError } from './command-line.ts';
+import type { Campaign } from './fuzz/campaign.ts';
 import { suiteCampaign } from './fuzz/suite/campaign.ts';
 import { wireCampaign } from './fuzz/wire/campaign.ts';
 
@@ -12,21 +13,12 @@ const campaigns: ReadonlyMap<string, Campaign> = new Map([
 	// Altered inputs for every decoder.
 	['wire', wireCampaign],
 ]);
+const usage = [...campaigns].map(([name, { usage }]) => `npm run fuzz -- ${name} [options]\n${usage}`).join('\n');
 
-function usage(problem: string): never {
-	const lines = [...campaigns].map(([name, { usage }]) => `npm run fuzz -- ${name} [options]\n${usage}`);
-	process.stderr.write(`${problem}\n${lines.join('\n')}`);
-	process.exit(2);
-}
-
-const [name = '', ...args] = process.argv.slice(2);
-const campaign = campaigns.get(name);
-if (campaign === undefined) usage(`say what to fuzz: ${[...campaigns.keys()].join(', ')}`);
-try {
-	const { passed, summary } = await campaign.run(args);
+await runScript(usage, async ([name = '', ...args]) => {
+	const campaign = campaigns.get(name);
+	if (campaign === undefined) throw new UsageError(`say what to fuzz: ${[...campaigns.keys()].join(', ')}`);
+	const { passed, summary } = await campaign.run(args, interruption());
 	process.stdout.write(`${JSON.stringify({ campaign: name, ...summary })}\n`);
-	process.exitCode = passed ? 0 : 1;
-} catch (error) {
-	if (error instanceof UsageError) usage(error.message);
-	throw error;
-}
+	return passed ? 0 : 1;
+});

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readOptions, UsageError } from './command-line.ts';
 import { createBeectl } from './quickstart/beectl.ts';
 import { check } from './quickstart/check.ts';
 import { type Host, type HostSettings, startHost } from './quickstart/hosts.ts';
@@ -27,18 +27,11 @@ Ctrl-C stops and cleans up everything.
 `;
 
 const root = join(import.meta.dirname, '..');
-const { values } = parseArgs({
-	options: {
-		check: { type: 'boolean', default: false },
-		runtime: { type: 'string', default: 'process' },
-		hosts: { type: 'string', default: '3' },
-		help: { type: 'boolean', default: false },
-	},
-});
-if (values.help) {
+if (process.argv.includes('--help')) {
 	process.stdout.write(HELP);
 	process.exit(0);
 }
+const values = typed();
 const hostCount = Number(values.hosts);
 if (!Number.isInteger(hostCount) || hostCount < 2 || hostCount > 16) usage('--hosts takes a whole number from 2 to 16');
 
@@ -150,6 +143,19 @@ function run(command: string, args: readonly string[]): void {
 	mkdirSync(RUN_DIR, { recursive: true });
 	const { status } = spawnSync(command, args, { stdio: ['ignore', 'ignore', 'inherit'], cwd: root });
 	if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status}`);
+}
+
+function typed() {
+	try {
+		return readOptions(process.argv.slice(2), {
+			check: { type: 'boolean', default: false },
+			runtime: { type: 'string', default: 'process' },
+			hosts: { type: 'string', default: '3' },
+		});
+	} catch (error) {
+		if (error instanceof UsageError) usage(error.message);
+		throw error;
+	}
 }
 
 function usage(message: string): never {

@@ -2,8 +2,8 @@
  * `npm run sim -- raft --seeds N --nodes 5`: seeded runs of whole groups in virtual time. Progress goes to stderr, the
  * outcome is one JSON line on stdout, and every violation names the seed that replays it (`--seed S`).
  */
-import { parseArgs } from 'node:util';
 import { type SimulationResult, simulate } from '../sdk/src/raft/sim/index.ts';
+import { readOptions, runScript, UsageError, wholeNumber } from './command-line.ts';
 
 const USAGE = `npm run sim -- raft [options]
   --seeds N   how many seeds to run (default 1000)
@@ -13,70 +13,45 @@ const USAGE = `npm run sim -- raft [options]
 `;
 const PROGRESS_EVERY_MS = 500;
 
-function usage(problem: string): never {
-	process.stderr.write(`${problem}\n${USAGE}`);
-	process.exit(2);
-}
-
-function whole(name: string, text: string): number {
-	const value = Number(text);
-	if (!Number.isSafeInteger(value) || value < 1) usage(`--${name} must be a positive integer, got "${text}"`);
-	return value;
-}
-
-function options() {
-	try {
-		return parseArgs({
-			allowPositionals: true,
-			options: {
-				seeds: { type: 'string', default: '1000' },
-				from: { type: 'string', default: '1' },
-				seed: { type: 'string' },
-				nodes: { type: 'string', default: '5' },
-				help: { type: 'boolean', short: 'h', default: false },
-			},
-		});
-	} catch (error) {
-		return usage(error instanceof Error ? error.message : String(error));
-	}
-}
-
 function tell(result: SimulationResult): void {
 	const { seed, violation } = result;
 	if (violation === undefined) return;
 	process.stderr.write(`seed ${seed}, at ${violation.atMs} ms: ${violation.message}\n`);
 }
 
-const { values, positionals } = options();
-if (values.help) {
-	process.stdout.write(USAGE);
-	process.exit(0);
-}
-if (positionals.length !== 1 || positionals[0] !== 'raft') usage('say what to simulate: raft');
-const nodes = whole('nodes', values.nodes);
-const first = whole('from', values.seed ?? values.from);
-const seeds = values.seed === undefined ? whole('seeds', values.seeds) : 1;
+await runScript(USAGE, async ([what, ...args]) => {
+	if (what !== 'raft') throw new UsageError('say what to simulate: raft');
+	const values = readOptions(args, {
+		seeds: { type: 'string', default: '1000' },
+		from: { type: 'string', default: '1' },
+		seed: { type: 'string' },
+		nodes: { type: 'string', default: '5' },
+	});
+	const nodes = wholeNumber('nodes', values.nodes, 1);
+	const first = wholeNumber('from', values.seed ?? values.from, 1);
+	const seeds = values.seed === undefined ? wholeNumber('seeds', values.seeds, 1) : 1;
 
-const startMs = performance.now();
-let reportedMs = startMs;
-let steps = 0;
-let calls = 0;
-let elections = 0;
-const violations: number[] = [];
-for (let seed = first; seed < first + seeds; seed++) {
-	const result = simulate({ seed, nodes });
-	steps += result.steps;
-	calls += result.calls;
-	elections += result.elections;
-	if (result.violation !== undefined) violations.push(seed);
-	tell(result);
-	const nowMs = performance.now();
-	if (nowMs - reportedMs < PROGRESS_EVERY_MS || !process.stderr.isTTY) continue;
-	reportedMs = nowMs;
-	process.stderr.write(`\r${seed - first + 1}/${seeds} seeds, ${steps} steps, ${violations.length} violations `);
-}
-if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
-const seconds = Math.round((performance.now() - startMs) / 100) / 10;
-const summary = { what: 'raft', nodes, from: first, seeds, steps, calls, elections, violations: violations.length };
-process.stdout.write(`${JSON.stringify({ ...summary, violatingSeeds: violations.slice(0, 20), seconds })}\n`);
-process.exitCode = violations.length > 0 ? 1 : 0;
+	const startMs = performance.now();
+	let reportedMs = startMs;
+	let steps = 0;
+	let calls = 0;
+	let elections = 0;
+	const violations: number[] = [];
+	for (let seed = first; seed < first + seeds; seed++) {
+		const result = simulate({ seed, nodes });
+		steps += result.steps;
+		calls += result.calls;
+		elections += result.elections;
+		if (result.violation !== undefined) violations.push(seed);
+		tell(result);
+		const nowMs = performance.now();
+		if (nowMs - reportedMs < PROGRESS_EVERY_MS || !process.stderr.isTTY) continue;
+		reportedMs = nowMs;
+		process.stderr.write(`\r${seed - first + 1}/${seeds} seeds, ${steps} steps, ${violations.length} violations `);
+	}
+	if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+	const seconds = Math.round((performance.now() - startMs) / 100) / 10;
+	const summary = { what: 'raft', nodes, from: first, seeds, steps, calls, elections, violations: violations.length };
+	process.stdout.write(`${JSON.stringify({ ...summary, violatingSeeds: violations.slice(0, 20), seconds })}\n`);
+	return violations.length > 0 ? 1 : 0;
+});

@@ -42,6 +42,9 @@ export interface DeployerOptions {
 /** An outcome is worth telling for as long as its award could have mattered. */
 const OUTCOME_TTL_MS = 120_000;
 
+/** Resolves when the replica serves; rejects, and leaves nothing behind, when it will not. */
+type Work = (signal: AbortSignal) => Promise<void>;
+
 export class Deployer {
 	readonly #options: DeployerOptions;
 	readonly #core: Bidder;
@@ -77,8 +80,8 @@ export class Deployer {
 			opened = this.#admitted(award, bundle, nowMs);
 		} catch (error) {
 			if (!isMeshError(error)) throw error;
-			const { awardId, wid, slot, gen, tenderId, requester } = award;
-			this.#options.logger.info('award refused', { awardId, wid, slot, gen, error });
+			const { tenderId, requester } = award;
+			this.#options.logger.info('award refused', { ...named(award), error });
 			this.step({ type: 'close', tenderId, requester });
 			return { accepted: false, reason: sealReason(`${error.code}: ${error.message}`, replyKey) };
 		}
@@ -92,10 +95,19 @@ export class Deployer {
 					outcome: effect.accepted ? 'accepted' : 'rejected',
 				});
 			} else if (effect.type === 'deploy') {
-				void this.#deploy(effect.award, opened, replyKey);
+				const { deploy } = this.#options;
+				this.#options.logger.info('award accepted: deploying', { ...named(award), requester: award.requester });
+				void this.#run(award, replyKey, (signal) => deploy(award, opened, signal, replyKey));
 			} else this.#perform(effect);
 		}
 		return answer;
+	}
+
+	/** Goes on with a deployment that was under way when the hostd before this one ended: the requester still waits for it. */
+	resume(award: Award, replyKey: Uint8Array, work: Work): void {
+		this.#options.logger.info('going on with a deployment', { ...named(award), requester: award.requester });
+		this.step({ type: 'resumed', award });
+		void this.#run(award, replyKey, work);
 	}
 
 	/** A tender tells what a workload needs, not what it does: this is the first look at it. Throws for what does not run here. */
@@ -185,20 +197,20 @@ export class Deployer {
 		}
 	}
 
-	async #deploy(award: Award, opened: OpenedBundle, replyKey: Uint8Array): Promise<void> {
-		const { deploy, logger, clock, metrics } = this.#options;
-		const { awardId, wid, slot, gen } = award;
+	/** A deployment, from here on or to its end. */
+	async #run(award: Award, replyKey: Uint8Array, work: Work): Promise<void> {
+		const { logger, clock, metrics } = this.#options;
+		const { awardId } = award;
 		const controller = new AbortController();
 		this.#running.set(awardId, controller);
 		const startedAtMs = clock.nowMs();
-		logger.info('award accepted: deploying', { awardId, wid, slot, gen, requester: award.requester });
 		try {
-			await deploy(award, opened, controller.signal, replyKey);
+			await work(controller.signal);
 			metrics.observe('beemesh_deploy_seconds', (clock.nowMs() - startedAtMs) / 1_000);
 			this.step({ type: 'deployed', awardId });
 		} catch (error) {
 			const { message } = error as Error;
-			logger.warn('deployment failed', { awardId, wid, slot, gen, reason: message });
+			logger.warn('deployment failed', { ...named(award), reason: message });
 			// It quotes the manifest; the requester carries it and cannot read it.
 			this.step({ type: 'deploy-failed', awardId, reason: sealReason(message, replyKey) });
 		} finally {
@@ -208,8 +220,8 @@ export class Deployer {
 
 	async #outcome({ award, outcome, reason }: Extract<BidderEffect, { type: 'outcome' }>): Promise<void> {
 		const { mesh, clock, logger, ownRequester } = this.#options;
-		const { awardId, wid, slot, gen, requester } = award;
-		logger.info('deployment ended', { awardId, wid, slot, gen, outcome });
+		const { awardId, requester } = award;
+		logger.info('deployment ended', { ...named(award), outcome });
 		if (requester === mesh.machineId) {
 			ownRequester.outcome(awardId, mesh.machineId, outcome, reason);
 			return;
@@ -228,4 +240,9 @@ export class Deployer {
 			logger.debug('outcome did not arrive', { awardId, requester, error });
 		}
 	}
+}
+
+/** What an award is of, for the log. */
+function named({ awardId, wid, slot, gen }: Award) {
+	return { awardId, wid, slot, gen };
 }

@@ -13,7 +13,7 @@ import {
 	sealPapers,
 } from '@beemesh/sdk/identity';
 import type { Logger, Metrics } from '@beemesh/sdk/telemetry';
-import type { Bid, MachineId, OwnerId, WorkloadId } from '@beemesh/sdk/wire';
+import type { Award, Bid, MachineId, OwnerId, WorkloadId } from '@beemesh/sdk/wire';
 import { type Clock, MachineApi, type MeshNode, REASON_CHARS_MAX, systemClock, type Verdict } from '../mesh/index.ts';
 import type { Accountant } from '../resources/index.ts';
 import { callerOf, insist } from './calls.ts';
@@ -71,6 +71,11 @@ export interface Scheduler extends AsyncDisposable {
 	 * gets the same answer. Throws `conflict` (another request on this award), `unauthorized`, `unavailable`.
 	 */
 	requestAdmission(ask: AdmissionAsk, signal: AbortSignal): Promise<Admission>;
+	/**
+	 * On the winner's host: goes on with a deployment that was under way when hostd was restarted. `work` resolves when the
+	 * replica serves; it rejects, and leaves nothing behind, when it will not.
+	 */
+	resume(award: Award, replyKey: Uint8Array, work: (signal: AbortSignal) => Promise<void>): void;
 }
 
 type Answer = AdmitRequest['answer'];
@@ -168,6 +173,10 @@ class SchedulerDriver implements Scheduler {
 				else this.#deployer.step({ type: 'host-back', machineId: event.presence.machineId });
 			}),
 		];
+	}
+
+	resume(award: Award, replyKey: Uint8Array, work: (signal: AbortSignal) => Promise<void>): void {
+		this.#deployer.resume(award, replyKey, work);
 	}
 
 	async *place(request: PlaceRequest, signal: AbortSignal): AsyncGenerator<PlaceEvent> {

@@ -35,7 +35,6 @@ const DEPLOY_TIMEOUT_MS = 30_000;
 const PLAIN_IMAGE_AFTER_MS = 5_000;
 /** Exits before the first readiness that make a deployment failed. */
 const EXITS_MAX = 3;
-/** Of a pod that did not come up, for the host's log. */
 /** For a replica that was told to leave: find a successor, hand over, finish calls, exit. */
 const LEAVE_GRACE_MS = 40_000;
 
@@ -88,7 +87,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 
 	/** Starts the pod of an award; resolves when its replica serves, rejects (and leaves nothing behind) when it will not. */
 	async deploy(award: Award, opened: OpenedBundle, signal: AbortSignal, replyKey: Uint8Array): Promise<void> {
-		const { pods, runtime, config, ended, logger, nowMs } = this.#options;
+		const { pods, config, ended, nowMs } = this.#options;
 		ended.refuse(award.wid, opened.charter.body.era);
 		const podId = podIdOf(award.wid, raftMemberId(award.slot, award.gen));
 		await this.#removing.get(podId);
@@ -98,7 +97,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 		const built = buildPod(opened.manifest, award.slot, award.gen, { hostIp: config.advertise ?? config.bind });
 		const pod = this.#register({
 			...{ podId, award, opened, replyKey, name: built.metadata.name, ports },
-			createdAtMs: nowMs(),
+			...{ createdAtMs: nowMs(), hasServed: false },
 		});
 		try {
 			await this.#files.write(podId, fileOf(pod));
@@ -122,14 +121,43 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 					'io.beemesh.award': award.awardId,
 				},
 			});
-			await this.#serving(pod, signal);
-			logger.info('pod serves', { pod: pod.name, podId, ms: nowMs() - pod.createdAtMs });
 		} catch (error) {
-			// The pod's own log goes with it.
-			logger.warn('pod did not come up', { pod: pod.name, podId, error, lastLines: await lastLines(runtime, podId) });
-			await this.#remove(pod, 'deployment failed');
-			throw error;
+			return this.#failed(pod, error);
 		}
+		await this.#bringUp(pod, signal);
+	}
+
+	/** The rest of a deployment: resolves when the replica serves. */
+	async #bringUp(pod: HostedPod, signal: AbortSignal): Promise<void> {
+		const { logger, nowMs } = this.#options;
+		try {
+			await this.#serving(pod, signal);
+			await this.#noteServed(pod);
+			logger.info('pod serves', { pod: pod.name, podId: pod.podId, ms: nowMs() - pod.createdAtMs });
+		} catch (error) {
+			await this.#failed(pod, error);
+		}
+	}
+
+	async #noteServed(pod: HostedPod): Promise<void> {
+		pod.hasServed = true;
+		try {
+			await this.#files.write(pod.podId, fileOf(pod));
+		} catch (error) {
+			const { podId, name } = pod;
+			this.#options.logger.warn('it is not kept that a pod came up: a restarted hostd would look again', {
+				...{ pod: name, podId, error },
+			});
+		}
+	}
+
+	async #failed(pod: HostedPod, error: unknown): Promise<never> {
+		const { logger, runtime } = this.#options;
+		const { podId, name } = pod;
+		// The pod's own log goes with it.
+		logger.warn('pod did not come up', { pod: name, podId, error, lastLines: await lastLines(runtime, podId) });
+		await this.#remove(pod, 'deployment failed');
+		throw error;
 	}
 
 	/** Takes back the pods that a former hostd of this state folder started; removes those it knows nothing of. */
@@ -146,7 +174,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 				await runtime.remove(podId);
 				continue;
 			}
-			const { award, bundle, replyKey, createdAtMs, name } = file;
+			const { award, bundle, replyKey, createdAtMs, hasServed, name } = file;
 			const kept = openKept(bundle, nowMs());
 			if ('error' in kept) {
 				const { error } = kept;
@@ -154,14 +182,18 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 				await runtime.remove(podId);
 				continue;
 			}
-			const pod = this.#register({ podId, award, opened: kept.opened, replyKey, name, ports, createdAtMs });
+			const pod = this.#register({
+				...{ podId, award, opened: kept.opened, replyKey, name, ports },
+				...{ createdAtMs, hasServed },
+			});
 			// Until its replica dials again, its probes speak for it.
-			pod.isPlain = true;
+			pod.isPlain = hasServed;
 			const claim = { wid: award.wid, resources: kept.resources, hostPorts: [] };
 			const key = podKey(award.wid, award.slot, award.gen);
 			resources.adopt(key, claim);
 			await this.#listen(pod);
 			logger.info('adopted a running pod', { pod: name, podId });
+			if (!hasServed) this.#scheduler.resume(award, replyKey, (signal) => this.#bringUp(pod, signal));
 		}
 		// Another host may have told us in the meantime.
 		for (const envelope of this.#options.ended.envelopes()) this.end(envelope);
@@ -298,6 +330,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 		name: string;
 		ports: HostedPod['ports'];
 		createdAtMs: number;
+		hasServed: boolean;
 	}): HostedPod {
 		const { opened, ...rest } = pod;
 		const hosted: HostedPod = {

@@ -14,13 +14,14 @@ const schema = v.strictObject({
 	bundle: bundleSchema,
 	replyKey: kemKeySchema,
 	createdAtMs: v.number(),
+	hasServed: v.boolean(),
 	name: v.string(),
 });
 export type PodFile = v.InferOutput<typeof schema>;
 
 /** What is kept of a pod. */
-export function fileOf({ award, bundle, replyKey, createdAtMs, name }: HostedPod): PodFile {
-	return { award, bundle: bundle.bundle, replyKey, createdAtMs, name };
+export function fileOf({ award, bundle, replyKey, createdAtMs, hasServed, name }: HostedPod): PodFile {
+	return { award, bundle: bundle.bundle, replyKey, createdAtMs, hasServed, name };
 }
 
 /** Records of the bundle plus the manifest, with room for the frame. */

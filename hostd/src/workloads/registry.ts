@@ -25,6 +25,8 @@ export interface HostedPod {
 	readonly replyKey: Uint8Array;
 	readonly ports: readonly PublishedPort[];
 	readonly createdAtMs: number;
+	/** It has come up: its deployment is over. */
+	hasServed: boolean;
 	announced: Announcement | undefined;
 	/** What its replica left here for whoever checks its members. Sealed. */
 	roster: { readonly sealed: Uint8Array; readonly keptAtMs: number } | undefined;

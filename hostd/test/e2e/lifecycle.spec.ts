@@ -126,6 +126,27 @@ describe('end-to-end life of a workload', function () {
 		daemons.push(await start('c', first().address));
 	});
 
+	it('a hostd that is killed while it deploys goes on with it when it is back', async () => {
+		const isDeploying = ({ log }: HostDaemon): boolean =>
+			/"pod started".*web-frontend/.test(log().slice(from.get(log)));
+		const from = new Map(daemons.map(({ log }) => [log, log().length]));
+		const scaled = beectl.read('scale', 'deployment/web-frontend', '--replicas=4', '--wait');
+		let victim: HostDaemon | undefined;
+		while (victim === undefined) {
+			await delay(5);
+			victim = daemons.slice(1).find(isDeploying);
+		}
+		victim.process.kill('SIGKILL');
+		const again = await start(victim.name, first().address);
+		daemons[daemons.indexOf(victim)] = again;
+		await scaled;
+		await converged('web-frontend', 4);
+		expect(again.log()).to.match(/"going on with a deployment"/);
+		expect(again.log()).to.match(/"deployment ended".*"outcome":"deployed"/);
+		await beectl.read('scale', 'deployment/web-frontend', '--replicas=2', '--wait');
+		await converged('web-frontend', 2);
+	});
+
 	it('comes back with its data after every host lost power', async () => {
 		const before = await converged('kv-store', 3);
 		const all = await beectl.pods();

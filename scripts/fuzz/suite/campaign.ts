@@ -1,10 +1,10 @@
 /** `npm run fuzz -- suite`: the native backend of the cryptographic suite against the JavaScript one. */
 import { randomInt } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { nativeBackend } from '../../../sdk/src/identity/suite/index.ts';
-import { type Campaign, type Outcome, UsageError, wholeNumber } from '../campaign.ts';
+import { readOptions, UsageError, wholeNumber } from '../../command-line.ts';
+import type { Campaign, Outcome } from '../campaign.ts';
 import { kindNames } from './kinds.ts';
 import type { Range, RangeResult } from './worker.ts';
 
@@ -28,18 +28,12 @@ interface Plan {
 }
 
 function planOf(args: readonly string[]): Plan {
-	const options = {
+	const values = readOptions(args, {
 		cases: { type: 'string', default: '10000' },
 		seed: { type: 'string', default: String(randomInt(2 ** 32)) },
 		from: { type: 'string', default: '0' },
 		workers: { type: 'string', default: String(availableParallelism()) },
-	} as const;
-	let values: Record<keyof typeof options, string>;
-	try {
-		({ values } = parseArgs({ args: [...args], options }));
-	} catch (error) {
-		throw new UsageError(error instanceof Error ? error.message : String(error));
-	}
+	});
 	return {
 		cases: wholeNumber('cases', values.cases, 1),
 		seed: wholeNumber('seed', values.seed, 0),
@@ -49,8 +43,11 @@ function planOf(args: readonly string[]): Plan {
 	};
 }
 
-/** Hands out ranges to whichever worker is free, until none is left or a worker dies. */
-export async function compareBackends({ cases, seed, from, workers: workersMax, tell }: Plan): Promise<Outcome> {
+/** Hands out ranges to whichever worker is free, until none is left, it is interrupted, or a worker dies. */
+export async function compareBackends(
+	{ cases, seed, from, workers: workersMax, tell }: Plan,
+	signal?: AbortSignal,
+): Promise<Outcome> {
 	if (nativeBackend === undefined) {
 		throw new UsageError(`Node ${process.version} has no native ML-DSA-65 and ML-KEM-768: there is nothing to compare`);
 	}
@@ -62,7 +59,7 @@ export async function compareBackends({ cases, seed, from, workers: workersMax, 
 	tell(`suite: seed ${seed}, ${cases} cases from ${from}, ${workers} workers`);
 
 	const take = (): Range | undefined => {
-		if (next >= end) return undefined;
+		if (next >= end || signal?.aborted) return undefined;
 		const range = { from: next, to: Math.min(next + RANGE_CASES, end) };
 		next = range.to;
 		return range;
@@ -110,4 +107,4 @@ function work(seed: number, take: () => Range | undefined, record: (result: Rang
 	});
 }
 
-export const suiteCampaign: Campaign = { usage: USAGE, run: (args) => compareBackends(planOf(args)) };
+export const suiteCampaign: Campaign = { usage: USAGE, run: (args, signal) => compareBackends(planOf(args), signal) };

@@ -1,9 +1,9 @@
 /** `npm run fuzz -- wire`: altered inputs for every decoder that is handed bytes from outside. */
 import { randomInt } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import { type Campaign, type Outcome, UsageError, wholeNumber } from '../campaign.ts';
+import { readOptions, wholeNumber } from '../../command-line.ts';
+import type { Campaign, Outcome } from '../campaign.ts';
 import type { Range, RangeResult } from './worker.ts';
 
 const USAGE = `  --minutes N    how long (default 1)
@@ -32,19 +32,13 @@ interface Plan {
 }
 
 function planOf(args: readonly string[]): Plan {
-	const options = {
+	const values = readOptions(args, {
 		minutes: { type: 'string' },
 		mutations: { type: 'string' },
 		seed: { type: 'string', default: String(randomInt(2 ** 32)) },
 		from: { type: 'string', default: '0' },
 		workers: { type: 'string', default: String(availableParallelism()) },
-	} as const;
-	let values: { minutes?: string; mutations?: string; seed: string; from: string; workers: string };
-	try {
-		({ values } = parseArgs({ args: [...args], options }));
-	} catch (error) {
-		throw new UsageError(error instanceof Error ? error.message : String(error));
-	}
+	});
 	const { minutes = values.mutations === undefined ? '1' : undefined, mutations } = values;
 	return {
 		minutes: minutes === undefined ? Number.POSITIVE_INFINITY : wholeNumber('minutes', minutes, 1),
@@ -56,8 +50,11 @@ function planOf(args: readonly string[]): Plan {
 	};
 }
 
-/** Hands out ranges to whichever worker is free, until time or mutations are over or a worker dies. */
-async function fuzzDecoders({ minutes, mutations, seed, from, workers, tell }: Plan): Promise<Outcome> {
+/** Hands out ranges to whichever worker is free, until time or mutations are over, it is interrupted, or a worker dies. */
+async function fuzzDecoders(
+	{ minutes, mutations, seed, from, workers, tell }: Plan,
+	signal: AbortSignal,
+): Promise<Outcome> {
 	const startMs = performance.now();
 	const endMs = startMs + minutes * 60_000;
 	const end = from + mutations;
@@ -65,7 +62,7 @@ async function fuzzDecoders({ minutes, mutations, seed, from, workers, tell }: P
 	let next = from;
 	tell(`wire: seed ${seed}, mutations from ${from}, ${workers} workers`);
 	const take = (): Range | undefined => {
-		if (next >= end || performance.now() >= endMs) return undefined;
+		if (next >= end || performance.now() >= endMs || signal.aborted) return undefined;
 		const range = { seed, from: next, to: Math.min(next + RANGE_CASES, end) };
 		next = range.to;
 		return range;
@@ -186,4 +183,4 @@ function work(take: () => Range | undefined, tally: Tally): Promise<void> {
 	});
 }
 
-export const wireCampaign: Campaign = { usage: USAGE, run: (args) => fuzzDecoders(planOf(args)) };
+export const wireCampaign: Campaign = { usage: USAGE, run: (args, signal) => fuzzDecoders(planOf(args), signal) };

@@ -50,6 +50,8 @@ interface GroupsOptions {
 	readonly adoptsNewcomers: boolean;
 	/** This replica cannot go on. */
 	readonly onFatal: (error: MeshError) => void;
+	/** Nor can it after another start: its votes are forgotten. */
+	readonly onLostState: (error: MeshError) => void;
 	/** Leadership of the members group came or went, or a group has changed its members. */
 	readonly onChange: () => void;
 }
@@ -217,7 +219,7 @@ export class Groups {
 				`slot ${slot} generation ${gen} was started again without its state: it must be replaced, because its votes are forgotten`,
 				{ retryable: false },
 			);
-			this.#options.onFatal(error);
+			this.#options.onLostState(error);
 			throw error;
 		}
 		const identity = (s: number, g: number): MemberIdentity => ({

@@ -73,6 +73,12 @@ export function superviseReplica(
 		workplane.warn(error);
 		void workplane.drain({ reason: error.message }).then(() => exit?.(EXIT_LOST_STATE));
 	};
+	/** Whoever we have met replaces us, and the sooner we are gone the sooner; alone, we stay for our owner to see. */
+	const lostState = (error: MeshError): void => {
+		if (!own.live().some(({ record }) => record.replicaId !== self)) return fail(error);
+		workplane.warn(error);
+		void workplane.depart(error.message).then(() => exit?.(EXIT_LOST_STATE));
+	};
 
 	const isStateful = charter.opened.charter.body.kind === 'StatefulSet';
 	const groups = isStateful
@@ -82,6 +88,7 @@ export function superviseReplica(
 				foundingSlots,
 				adoptsNewcomers: !host.canPlace,
 				onFatal: fail,
+				onLostState: lostState,
 				onChange: () => observe(),
 			})
 		: undefined;

@@ -8,6 +8,7 @@ import { podKey } from './types.ts';
 type Of<T extends BidderEffect['type']> = Extract<BidderEffect, { type: T }>;
 
 const SELF = machine('self');
+const ONE_GI = { resources: { cpuMillis: 0, memoryBytes: GI, diskBytes: 0 }, hostPorts: [] };
 
 function bidder(memoryGi = 8) {
 	const ledger = ledgerOf({ memoryBytes: memoryGi * GI });
@@ -248,6 +249,38 @@ describe('bidder: deploying', () => {
 		host.passMs(200_000);
 		expect(host.all('abort')).to.have.length(0);
 		expect(host.core.deploying()).to.deep.equal([award]);
+	});
+});
+
+describe('bidder: a deployment of the hostd before this one', () => {
+	const award = awardOf(tenderOf(), SELF);
+	const resumed = () => {
+		const host = bidder();
+		// As hosting adopts it.
+		host.ledger.adopt(podKey(award.wid, award.slot, award.gen), { wid: award.wid, ...ONE_GI });
+		host.step({ type: 'resumed', award });
+		host.step({ type: 'host-lost', machineId: award.requester });
+		host.passMs(25_000);
+		return host;
+	};
+
+	it('is told to its requester when it ends, and until then its lease is renewed', () => {
+		const host = resumed();
+		expect(host.all('lease').length).to.be.at.least(1);
+		expect(host.all('abort')).to.have.length(0);
+		host.step({ type: 'deployed', awardId: award.awardId });
+		expect(host.all('outcome').map(({ outcome }) => outcome)).to.deep.equal(['deployed']);
+		expect(host.ledger.free().memoryBytes).to.equal(7 * GI);
+	});
+
+	it('gives back what it held when it comes to nothing, or nobody wants it any more', () => {
+		const failed = resumed();
+		failed.step({ type: 'deploy-failed', awardId: award.awardId, reason: 'it keeps ending' });
+		expect(failed.all('outcome')[0]).to.include({ outcome: 'failed', reason: 'it keeps ending' });
+		const cancelled = resumed();
+		cancelled.step({ type: 'cancel', awardId: award.awardId, requester: award.requester, reason: 'too late' });
+		expect(cancelled.all('abort')).to.have.length(1);
+		for (const { ledger } of [failed, cancelled]) expect(ledger.free().memoryBytes).to.equal(8 * GI);
 	});
 });
 

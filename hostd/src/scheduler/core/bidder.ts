@@ -60,6 +60,8 @@ export type BidderEvent =
 	/** The requester needs no more of what we offered. */
 	| { readonly type: 'close'; readonly tenderId: string; readonly requester: MachineId }
 	| { readonly type: 'admitted'; readonly awardId: string }
+	/** A deployment that the hostd before this one did not end. Its claim is in the ledger. */
+	| { readonly type: 'resumed'; readonly award: Award }
 	| { readonly type: 'deployed'; readonly awardId: string }
 	| { readonly type: 'deploy-failed'; readonly awardId: string; readonly reason: string }
 	| { readonly type: 'host-lost' | 'host-back'; readonly machineId: MachineId }
@@ -321,6 +323,14 @@ export function createBidder({ ledger, host, entropy, config: partial }: BidderO
 					if (deployment !== undefined) deployment.admitted = true;
 					break;
 				}
+				case 'resumed':
+					deployments.set(event.award.awardId, {
+						...{ award: event.award, expMs: nowMs, renewNonce: 0, requesterLostAtMs: undefined },
+						// Whether it is, only its replica knows: it is given the time to say so.
+						admitted: true,
+						leaseAtMs: nowMs + config.leaseAfterMs,
+					});
+					break;
 				case 'deployed': {
 					const deployment = deployments.get(event.awardId);
 					if (deployment !== undefined) finish(deployment, 'deployed');
