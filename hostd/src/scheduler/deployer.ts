@@ -110,6 +110,11 @@ export class Deployer {
 		void this.#run(award, replyKey, work);
 	}
 
+	/** The replica of an award is not let in: its deployment comes to nothing. One that has ended already stands. */
+	refused(awardId: string, error: MeshError): void {
+		this.#running.get(awardId)?.abort(error);
+	}
+
 	/** A tender tells what a workload needs, not what it does: this is the first look at it. Throws for what does not run here. */
 	#admitted(award: Award, bundle: Bundle, nowMs: number): OpenedBundle {
 		const opened = openBundle(bundle, nowMs);

@@ -3,7 +3,7 @@
  * on disk; what it forgets in a crash, time-outs on the other hosts clean up.
  */
 import type { Admission, AdmitRequest, DeliverRequest, PlaceEvent, PlaceRequest } from '@beemesh/sdk/api';
-import { MeshError } from '@beemesh/sdk/errors';
+import { isMeshError, MeshError } from '@beemesh/sdk/errors';
 import {
 	createUlid,
 	type OpenedBundle,
@@ -248,6 +248,17 @@ class SchedulerDriver implements Scheduler {
 	}
 
 	async requestAdmission(ask: AdmissionAsk, signal: AbortSignal): Promise<Admission> {
+		try {
+			return await this.#askAdmission(ask, signal);
+		} catch (error) {
+			// An award is good for one request: its pod would ask in vain for as long as it is started again.
+			if (isMeshError(error, 'unauthorized') || isMeshError(error, 'conflict'))
+				this.#deployer.refused(ask.awardId, error);
+			throw error;
+		}
+	}
+
+	async #askAdmission(ask: AdmissionAsk, signal: AbortSignal): Promise<Admission> {
 		const { awardId, requester, replyKey, statement } = ask;
 		const { mesh } = this.#options;
 		const asked: Carried = { awardId, papers: sealPapers(ask, awardId, replyKey), statement };

@@ -4,8 +4,8 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { MemberHint, PodContext } from '@beemesh/sdk/api';
-import { type MeshCode, MeshError } from '@beemesh/sdk/errors';
+import type { MemberHint } from '@beemesh/sdk/api';
+import { MeshError } from '@beemesh/sdk/errors';
 import { cidOf, type OpenedBundle, openRecord } from '@beemesh/sdk/identity';
 import type { UnixListener } from '@beemesh/sdk/streams';
 import type { Logger } from '@beemesh/sdk/telemetry';
@@ -24,17 +24,14 @@ import type { Fleet, LocalWorkloads } from './fleet.ts';
 import { KeptVolumes } from './kept-volumes.ts';
 import { fileOf, PodFiles } from './pod-files.ts';
 import { type PodHost, servePod } from './pod-service.ts';
-import { FreePorts, MESH_PORT, portEnvironment, publishPorts } from './ports.ts';
+import { PodWatch } from './pod-watch.ts';
+import { FreePorts, publishPorts } from './ports.ts';
 import { type HostedPod, PodRegistry, podIdOf } from './registry.ts';
 import { rostersOf } from './rosters.ts';
-import { endsOf, isReady, pidsOf, statusOf } from './views.ts';
+import { contextOf, environmentOf, type HostFacts, isolatesNetwork } from './surroundings.ts';
+import { statusOf } from './views.ts';
+import { dropsVolumes, goWithWorkload, volumeNamesOf } from './volumes.ts';
 
-/** Time from start to serving, once the image is here. A slow machine starts a Node app in a few seconds. */
-const DEPLOY_TIMEOUT_MS = 30_000;
-/** A container without the SDK never dials its socket: running and probed for this long counts as deployed. */
-const PLAIN_IMAGE_AFTER_MS = 5_000;
-/** Exits before the first readiness that make a deployment failed. */
-const EXITS_MAX = 3;
 /** For a replica that was told to leave: find a successor, hand over, finish calls, exit. */
 const LEAVE_GRACE_MS = 40_000;
 
@@ -58,7 +55,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 	readonly #keptVolumes: KeptVolumes;
 	readonly #freePorts: FreePorts;
 	readonly #sockets = new Map<string, UnixListener>();
-	readonly #waiters = new Set<() => void>();
+	readonly #watch: PodWatch;
 	readonly #removing = new Map<string, Promise<void>>();
 	#mesh!: MeshNode;
 	#scheduler!: Scheduler;
@@ -70,7 +67,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 		this.#files = new PodFiles(options.config.stateDir);
 		this.#keptVolumes = new KeptVolumes(options.config.stateDir);
 		this.#freePorts = new FreePorts(options.config.bind, options.membership.machineId);
-		options.pods.events(() => this.#changed());
+		this.#watch = new PodWatch(options.pods);
 	}
 
 	/** The rooms that need this one to be made first. Before any pod is started or adopted. */
@@ -87,20 +84,28 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 
 	/** Starts the pod of an award; resolves when its replica serves, rejects (and leaves nothing behind) when it will not. */
 	async deploy(award: Award, opened: OpenedBundle, signal: AbortSignal, replyKey: Uint8Array): Promise<void> {
-		const { pods, config, ended, nowMs } = this.#options;
+		const { pods, runtime, config, ended, nowMs } = this.#options;
 		ended.refuse(award.wid, opened.charter.body.era);
 		const podId = podIdOf(award.wid, raftMemberId(award.slot, award.gen));
 		await this.#removing.get(podId);
-		const { containers } = opened.manifest.spec.template.spec;
-		const isolatesNetwork = this.#isolates(opened);
-		const ports = await publishPorts(containers, config.bind, this.#freePorts, { isolatesNetwork });
 		const built = buildPod(opened.manifest, award.slot, award.gen, { hostIp: config.advertise ?? config.bind });
+		const { name } = built.metadata;
+		const kept = { award, bundle: opened.bundle, replyKey, createdAtMs: nowMs(), hasServed: false, name };
+		// First of all: a hostd that ends before there is a pod is to tell of it when it is back.
+		await this.#files.write(podId, kept);
+		const { containers } = opened.manifest.spec.template.spec;
+		const isIsolated = isolatesNetwork(runtime.capabilities, opened);
+		const ports = await publishPorts(containers, config.bind, this.#freePorts, {
+			isolatesNetwork: isIsolated,
+		}).catch(async (error: unknown) => {
+			await this.#files.remove(podId);
+			throw error;
+		});
 		const pod = this.#register({
-			...{ podId, award, opened, replyKey, name: built.metadata.name, ports },
-			...{ createdAtMs: nowMs(), hasServed: false },
+			...{ podId, award, opened, replyKey, name, ports },
+			...{ createdAtMs: kept.createdAtMs, hasServed: false },
 		});
 		try {
-			await this.#files.write(podId, fileOf(pod));
 			const socketDir = await this.#listen(pod);
 			const privateDir = this.#privateDir(podId);
 			await mkdir(privateDir, { recursive: true, mode: 0o700 });
@@ -111,7 +116,14 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 				ports,
 				socketDir,
 				privateDir,
-				env: this.#environment(pod, socketDir),
+				env: environmentOf(
+					pod,
+					{ socket: socketDir, private: privateDir },
+					{
+						isContained: runtime.capabilities.isolatesNetwork,
+						listenIp: isIsolated ? '0.0.0.0' : config.bind,
+					},
+				),
 				volumeNames: volumeNamesOf(opened, award.slot),
 				labels: {
 					'io.beemesh.machine': this.#mesh.machineId,
@@ -131,7 +143,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 	async #bringUp(pod: HostedPod, signal: AbortSignal): Promise<void> {
 		const { logger, nowMs } = this.#options;
 		try {
-			await this.#serving(pod, signal);
+			await this.#watch.serving(pod, signal);
 			await this.#noteServed(pod);
 			logger.info('pod serves', { pod: pod.name, podId: pod.podId, ms: nowMs() - pod.createdAtMs });
 		} catch (error) {
@@ -195,8 +207,21 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 			logger.info('adopted a running pod', { pod: name, podId });
 			if (!hasServed) this.#scheduler.resume(award, replyKey, (signal) => this.#bringUp(pod, signal));
 		}
+		for (const podId of await this.#files.list())
+			if (this.#registry.get(podId) === undefined) await this.#neverStarted(podId);
 		// Another host may have told us in the meantime.
 		for (const envelope of this.#options.ended.envelopes()) this.end(envelope);
+	}
+
+	/** What is kept of a pod that is not there. Whoever waits for it to be deployed hears that it never will. */
+	async #neverStarted(podId: string): Promise<void> {
+		const file = await this.#files.read(podId).catch(() => undefined);
+		await rm(this.#privateDir(podId), { recursive: true, force: true });
+		await this.#files.remove(podId);
+		if (file === undefined || file.hasServed) return;
+		this.#scheduler.resume(file.award, file.replyKey, async () => {
+			throw new MeshError('unavailable', 'hostd was restarted before it had started the pod');
+		});
 	}
 
 	/** Asks every pod to leave, waits for them, and removes them. */
@@ -362,12 +387,16 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 			scheduler: this.#scheduler,
 			logger: this.#options.logger,
 			nowMs: this.#options.nowMs,
-			contextOf: (pod) => this.#contextOf(pod),
+			contextOf: (pod) =>
+				contextOf(pod, this.#facts(), this.#options.config, {
+					isIsolated: isolatesNetwork(this.#options.runtime.capabilities, pod.bundle),
+					incarnation: this.#options.pods.restarts(pod.podId),
+				}),
 			membersOf: (wid) => this.#fleet.members(wid),
 			rostersOf: (wid) => this.#fleet.rosters(wid),
 			announced: (pod) => {
 				this.#options.logger.debug('replica announced itself', { pod: pod.name, ...pod.announced });
-				this.#changed();
+				this.#watch.changed();
 			},
 			left: (pod, reason) => {
 				this.#options.logger.info('replica left', { pod: pod.name, reason });
@@ -377,36 +406,17 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 		};
 	}
 
-	#contextOf(pod: HostedPod): PodContext {
-		const { config, pods } = this.#options;
-		const mesh = pod.ports.find(({ name }) => name === MESH_PORT);
-		const isolated = this.#isolates(pod.bundle);
-		const listenIp = isolated ? '0.0.0.0' : config.bind;
-		const publicIp = config.advertise ?? config.bind;
-		// A loopback address of the host means another machine, the pod itself, inside a network of its own.
-		const announced =
-			mesh !== undefined && !(isolated && isLoopback(publicIp)) && (isolated || publicIp !== config.bind);
+	#facts(): HostFacts {
+		const { trust } = this.#options.membership;
 		const zone = this.#mesh.self().labels['topology.kubernetes.io/zone'];
 		return {
 			machineId: this.#mesh.machineId,
 			machineAddresses: [...this.#mesh.addresses()],
 			machineName: this.#options.name,
 			...(zone === undefined ? {} : { zone }),
-			slot: pod.award.slot,
-			gen: pod.award.gen,
-			incarnation: pods.restarts(pod.podId),
-			award: pod.award,
-			bundle: pod.bundle.bundle,
-			meshGenesis: this.#options.membership.trust.mesh.envelope,
-			meshEpoch: this.#options.membership.trust.epoch.envelope,
-			listen: mesh === undefined ? [] : [quicAddress(listenIp, mesh.container)],
-			announce: announced ? [quicAddress(publicIp, mesh.host)] : [],
+			meshGenesis: trust.mesh.envelope,
+			meshEpoch: trust.epoch.envelope,
 		};
-	}
-
-	/** False for a pod on the host's own network. */
-	#isolates({ manifest }: OpenedBundle): boolean {
-		return this.#options.runtime.capabilities.isolatesNetwork && manifest.spec.template.spec.hostNetwork !== true;
 	}
 
 	/** On disk, so that a replica is the same one after the machine has been off. */
@@ -414,88 +424,13 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 		return join(this.#options.config.stateDir, 'private', podId);
 	}
 
-	#environment(pod: HostedPod, socketDir: string): Record<string, string> {
-		const { runtime, config } = this.#options;
-		// Who gives a pod a network of its own gives it a view of the file system of its own too.
-		const isContained = runtime.capabilities.isolatesNetwork;
-		return {
-			BEEMESH_SOCKET: isContained ? '/run/beemesh/pod.sock' : join(socketDir, 'pod.sock'),
-			BEEMESH_PRIVATE_DIR: isContained ? '/run/beemesh-private' : this.#privateDir(pod.podId),
-			BEEMESH_BIND: this.#isolates(pod.bundle) ? '0.0.0.0' : config.bind,
-			BEEMESH_POD: pod.name,
-			...portEnvironment(pod.ports),
-		};
-	}
-
-	/** Resolves when the replica serves; rejects on the third exit, on abort, and after the deploy timeout. */
-	#serving(pod: HostedPod, signal: AbortSignal): Promise<void> {
-		const { pods } = this.#options;
-		return new Promise((resolve, reject) => {
-			const settle = (finish: () => void): void => {
-				this.#waiters.delete(look);
-				clearTimeout(timeout);
-				clearTimeout(plain);
-				signal.removeEventListener('abort', abort);
-				finish();
-			};
-			const fail = (code: MeshCode, message: string): void => settle(() => reject(new MeshError(code, message)));
-			const abort = (): void => fail('cancelled', 'the deployment was cancelled');
-			const look = (): void => {
-				const managed = pods.get(pod.podId);
-				if (pod.leaving !== '') fail('unavailable', `the replica left: ${pod.leaving}`);
-				else if (managed?.phase === 'Failed' || (managed?.restarts ?? 0) >= EXITS_MAX) {
-					fail('unavailable', `it keeps ending: ${endsOf(managed)}; its last lines are in the host's log`);
-				} else if (isReady(pod, managed)) settle(resolve);
-			};
-			const timeout = setTimeout(() => {
-				const state = pod.embedsSdk
-					? pod.announced === undefined
-						? 'did not join its workload'
-						: 'is not ready'
-					: 'does not run';
-				const ends = endsOf(pods.get(pod.podId));
-				const why = ends === '' ? '' : `: ${ends}; its last lines are in the host's log`;
-				fail('deadline', `the pod ${state} after ${DEPLOY_TIMEOUT_MS / 1000} s${why}`);
-			}, DEPLOY_TIMEOUT_MS);
-			const plain = setTimeout(() => {
-				pod.isPlain = true;
-				look();
-			}, PLAIN_IMAGE_AFTER_MS);
-			signal.addEventListener('abort', abort, { once: true });
-			this.#waiters.add(look);
-			look();
-		});
-	}
-
-	#changed(): void {
-		for (const look of [...this.#waiters]) look();
-	}
-
 	/** Tells a replica to leave; removes it when it has, or when the grace is over. */
 	async #leave(pod: HostedPod, reason: string, graceMs = LEAVE_GRACE_MS): Promise<void> {
 		if (pod.leaving !== '') return this.#removing.get(pod.podId);
 		pod.leaving = reason;
 		for (const listener of pod.listeners) listener({ type: 'drain', reason });
-		if (pod.embedsSdk && graceMs > 0) await this.#gone(pod, graceMs);
+		if (pod.embedsSdk && graceMs > 0) await this.#watch.gone(pod, graceMs, () => this.#removing.has(pod.podId));
 		await this.#remove(pod, reason);
-	}
-
-	/** Resolves when the pod is removed or none of its containers runs, at the latest after the grace. */
-	#gone(pod: HostedPod, graceMs: number): Promise<void> {
-		return new Promise((resolve) => {
-			const settle = (): void => {
-				clearTimeout(timer);
-				this.#waiters.delete(look);
-				resolve();
-			};
-			const look = (): void => {
-				const managed = this.#options.pods.get(pod.podId);
-				if (managed === undefined || pidsOf(managed).length === 0 || this.#removing.has(pod.podId)) settle();
-			};
-			const timer = setTimeout(settle, graceMs);
-			this.#waiters.add(look);
-			look();
-		});
 	}
 
 	/** For removals that nobody waits for. */
@@ -508,7 +443,7 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 		if (known !== undefined) return known;
 		const removing = this.#removeNow(pod, reason).finally(() => {
 			this.#removing.delete(pod.podId);
-			this.#changed();
+			this.#watch.changed();
 		});
 		this.#removing.set(pod.podId, removing);
 		return removing;
@@ -535,37 +470,4 @@ export class Hosting implements LocalWorkloads, OwnersWorkloads {
 		resources.release(podKey(award.wid, award.slot, award.gen));
 		logger.info('pod removed', { pod: pod.name, podId: pod.podId, reason });
 	}
-}
-
-/** One named volume per claim and ordinal; another generation of the slot on this host finds it again. */
-function volumeNamesOf({ manifest, wid }: OpenedBundle, slot: number): Record<string, string> {
-	if (manifest.kind !== 'StatefulSet') return {};
-	return Object.fromEntries(
-		(manifest.spec.volumeClaimTemplates ?? []).map(({ metadata }) => [
-			`${metadata.name}-${manifest.metadata.name}-${slot}`,
-			`bm-${wid.slice(-16)}-${metadata.name}-${slot}`,
-		]),
-	);
-}
-
-/** Kubernetes' persistentVolumeClaimRetentionPolicy; Retain unless the manifest says otherwise. */
-function dropsVolumes({ bundle: { manifest, charter }, award, isEnded }: HostedPod): boolean {
-	if (manifest.kind !== 'StatefulSet') return false;
-	if (charter.body.deleted || isEnded) return goWithWorkload({ manifest });
-	const policy = manifest.spec.persistentVolumeClaimRetentionPolicy;
-	return award.slot >= charter.body.replicas && policy?.whenScaled === 'Delete';
-}
-
-function goWithWorkload({ manifest }: Pick<OpenedBundle, 'manifest'>): boolean {
-	return (
-		manifest.kind === 'StatefulSet' && manifest.spec.persistentVolumeClaimRetentionPolicy?.whenDeleted === 'Delete'
-	);
-}
-
-function quicAddress(ip: string, port: number): string {
-	return `/${ip.includes(':') ? 'ip6' : 'ip4'}/${ip}/udp/${port}/quic-v1`;
-}
-
-function isLoopback(ip: string): boolean {
-	return ip.startsWith('127.') || ip === '::1';
 }

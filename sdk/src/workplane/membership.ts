@@ -41,6 +41,8 @@ import type { Secrets } from './secrets.ts';
 
 /** Time for another member to check a change and sign it. */
 const COSIGN_MS = 2_000;
+/** How often members are heeded that speak of another change: one that always does must not keep us from healing. */
+const OBJECTIONS_MAX = 2;
 /**
  * What is known of the members, as it is told to a newcomer. Above it nobody is admitted: one more epoch of 1,024 members
  * has less than 400 KiB with the certificates of 16 signers, and what members are told must fit into one message.
@@ -76,6 +78,8 @@ export interface MembershipOptions {
 	readonly log: Logger;
 	/** @default 3.5 MiB, with which an answer to a newcomer is sure to fit into one message */
 	readonly historyBytesMax?: number;
+	/** How long another member's change is waited for. @default 2 s, after which its signers sign another */
+	readonly othersMs?: number;
 }
 
 export class MembershipOffice {
@@ -258,6 +262,38 @@ export class MembershipOffice {
 		papers?: CosignPapers,
 		beforeKnown?: () => Promise<unknown>,
 	): Promise<void> {
+		for (let objections = 0; ; objections++) {
+			const isLast = objections === OBJECTIONS_MAX;
+			const { cid } = this.#chain.head;
+			try {
+				return await this.#tryChange(change, edits, papers, beforeKnown, isLast);
+			} catch (error) {
+				if (isLast || !isMeshError(error, 'conflict')) throw error;
+				this.#options.log.debug('another change goes first', { error });
+				await this.#afterAnother(cid);
+			}
+		}
+	}
+
+	/** Resolves when the change that goes first, after this epoch, is known or should have been. */
+	async #afterAnother(cid: RecordCid): Promise<void> {
+		const { trust, wid, othersMs = COSIGN_MS } = this.#options;
+		if (this.#chain.head.cid !== cid) return;
+		const { promise, resolve } = Promise.withResolvers<void>();
+		const timer = setTimeout(resolve, othersMs);
+		const listening = trust.onChange((changed) => changed === wid && resolve());
+		await promise;
+		clearTimeout(timer);
+		listening[Symbol.dispose]();
+	}
+
+	async #tryChange(
+		change: MembershipChange,
+		edits: readonly EpochChange[],
+		papers: CosignPapers | undefined,
+		beforeKnown: (() => Promise<unknown>) | undefined,
+		isHeadstrong: boolean,
+	): Promise<void> {
 		const { trust, wid, secrets, commit, log } = this.#options;
 		const chain = this.#chain;
 		// Asked again after an answer was lost: it is in already.
@@ -275,7 +311,16 @@ export class MembershipOffice {
 			tsMs,
 			groupKeyCommit: groupKeyCommit(groupKey),
 		});
-		const link = linkOf(draft, await this.#gather(chain, draft, papers));
+		const signed = this.#signed;
+		let signatures: readonly RecordSignature[];
+		try {
+			signatures = await this.#gather(chain, draft, papers, isHeadstrong);
+		} catch (error) {
+			// Nobody has seen our signature.
+			if (this.#signed?.body === draft.body) this.#signed = signed;
+			throw error;
+		}
+		const link = linkOf(draft, signatures);
 		// Known before it counts, so that whoever hears of the epoch can ask for its key.
 		secrets.prepare(groupKey);
 		await commit?.(change, link);
@@ -308,7 +353,17 @@ export class MembershipOffice {
 		);
 	}
 
-	async #gather(chain: EpochChain, draft: EpochDraft, papers: CosignPapers | undefined): Promise<RecordSignature[]> {
+	/**
+	 * Asks every member that we have a session with. Where the charter takes fewer signatures than a majority, two members
+	 * could make two epochs after the same one: then nobody must know of another, unless `isHeadstrong`. Throws `conflict`,
+	 * `no_quorum`.
+	 */
+	async #gather(
+		chain: EpochChain,
+		draft: EpochDraft,
+		papers: CosignPapers | undefined,
+		isHeadstrong: boolean,
+	): Promise<RecordSignature[]> {
 		const { keys, directory, log } = this.#options;
 		const needed = chain.signaturesNeeded;
 		const self = keys.peer.peerId as ReplicaId;
@@ -323,13 +378,16 @@ export class MembershipOffice {
 			);
 			return { k, s };
 		});
-		if (signatures.length < needed) {
-			for (const answer of await Promise.allSettled(asked)) {
-				if (answer.status === 'fulfilled' && signatures.length < needed) signatures.push(answer.value);
-				else if (answer.status === 'rejected') log.debug('a member did not sign', { error: answer.reason as Error });
+		const isExclusive = needed * 2 > chain.head.members.length;
+		for (const answer of await Promise.allSettled(asked)) {
+			if (answer.status === 'fulfilled') {
+				if (signatures.length < needed) signatures.push(answer.value);
+				continue;
 			}
+			const error = answer.reason as Error;
+			log.debug('a member did not sign', { error });
+			if (!isExclusive && !isHeadstrong && isMeshError(error, 'conflict')) throw error;
 		}
-		for (const one of asked) one.catch(() => undefined);
 		if (signatures.length < needed) {
 			throw new MeshError(
 				'no_quorum',
@@ -351,9 +409,4 @@ export class MembershipOffice {
 		this.#signed = { after, body };
 		return signRecordPart('epoch', body, this.#options.keys.signer);
 	}
-}
-
-/** A refusal that another try may turn into an admission. */
-export function isPassing(error: unknown): boolean {
-	return isMeshError(error, 'no_quorum') || isMeshError(error, 'conflict') || isMeshError(error, 'unavailable');
 }

@@ -167,7 +167,11 @@ export function superviseReplica(
 					tenderKey: secrets.tenderKey,
 					isChangingMembers: () => groups?.isSettled === false,
 					drain: (replica, reason) => departures.add(replica, reason),
-					admit: (papers) => office.admit(papers),
+					async admit(papers) {
+						// Whoever took over for a moment, because the responsible one was not heard, has no business any more.
+						if (!isResponsible()) throw new MeshError('conflict', 'another replica replaces those that were lost');
+						return office.admit(papers);
+					},
 					onReconcile(status) {
 						workplane.emit('reconcile', status);
 						// Who has lost sight of the others asks the hosts how far they are, before it signs anything alone.

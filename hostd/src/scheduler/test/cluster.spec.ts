@@ -270,7 +270,7 @@ describe('scheduler in a mesh in memory', function () {
 				client.abort();
 				return placing;
 			};
-			return { first, workload, award, replyKey, ask, stop };
+			return { first, workload, award, replyKey, ask, placing, stop };
 		}
 		const never = new AbortController().signal;
 		const failure = (promise: Promise<unknown>): Promise<MeshError> =>
@@ -293,6 +293,14 @@ describe('scheduler in a mesh in memory', function () {
 			await first.scheduler.requestAdmission(ask(), never);
 			expect((await failure(first.scheduler.requestAdmission(ask(), never))).code).to.equal('conflict');
 			await stop();
+		});
+
+		it('refused, ends the deployment: its pod would ask in vain for as long as it is started again', async () => {
+			const { first, ask, placing } = await awaiting();
+			await first.scheduler.requestAdmission(ask(), never);
+			const { message } = await failure(first.scheduler.requestAdmission(ask(), never));
+			expect(ofType(await placing, 'outcome')[0]).to.include({ outcome: 'failed', reason: message });
+			expect(first.resources.free()).to.deep.equal(first.resources.allocatable());
 		});
 
 		it('refuses a request of another manifest, by another host, or on an unknown award', async () => {

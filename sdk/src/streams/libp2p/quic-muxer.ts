@@ -8,13 +8,12 @@ import type { MultiaddrConnection, Stream, StreamMuxerFactory } from '@libp2p/in
 import { AbstractStream, type AbstractStreamInit, AbstractStreamMuxer, type SendResult } from '@libp2p/utils';
 import { Uint8ArrayList } from 'uint8arraylist';
 import { MeshError } from '../../errors.ts';
-import { isNativeConnection, type NativeConnection, type NativeStream, readerOf } from './native.ts';
+import { type NativeConnection, type NativeStream, nativeConnection } from './native.ts';
 
 /** The native connection that a stock factory holds; undefined where it holds it differently. */
 export function nativeOf(stock: StreamMuxerFactory): NativeConnection | undefined {
 	const { init } = stock as StreamMuxerFactory & { readonly init?: { readonly connection?: unknown } };
-	const native = init?.connection;
-	return isNativeConnection(native) ? native : undefined;
+	return nativeConnection(init?.connection);
 }
 
 export function quicMuxer(native: NativeConnection): StreamMuxerFactory {
@@ -58,7 +57,6 @@ class QuicMuxer extends AbstractStreamMuxer<QuicStream> {
 
 class QuicStream extends AbstractStream {
 	readonly #native: NativeStream;
-	readonly #readNative: () => Promise<Uint8Array | null>;
 	readonly #connectionError: () => Error | undefined;
 	#isPaused = false;
 	#resume: (() => void) | undefined;
@@ -66,7 +64,6 @@ class QuicStream extends AbstractStream {
 	constructor(init: AbstractStreamInit, native: NativeStream, connectionError: () => Error | undefined) {
 		super(init);
 		this.#native = native;
-		this.#readNative = readerOf(native);
 		this.#connectionError = connectionError;
 		this.addEventListener('close', () => this.#wake());
 		void this.#read();
@@ -127,7 +124,7 @@ class QuicStream extends AbstractStream {
 						this.#resume = resolve;
 					});
 				}
-				const chunk = await this.#readNative();
+				const chunk = await this.#native.read();
 				if (chunk === null) break;
 				this.onData(new Uint8ArrayList(chunk));
 			}

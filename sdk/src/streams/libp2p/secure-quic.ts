@@ -18,7 +18,7 @@ import {
 	type Sessions,
 } from '../session/index.ts';
 import { addressOf } from './address.ts';
-import { type NativeStream, readerOf } from './native.ts';
+import type { NativeStream } from './native.ts';
 import type { QuicLayer } from './quic.ts';
 
 /** Writes of this size are bulk. */
@@ -55,17 +55,15 @@ function tie<P>(session: Session<P>, connection: MultiaddrConnection): void {
 /** The first stream, once it is there. */
 class BaseStream implements Pipe {
 	readonly #stream: Promise<NativeStream>;
-	readonly #reader: Promise<() => Promise<Uint8Array | null>>;
 	#tail: Promise<void> = Promise.resolve();
 
 	constructor(stream: Promise<NativeStream>) {
 		this.#stream = stream;
-		this.#reader = stream.then(readerOf);
-		this.#reader.catch(() => undefined);
+		stream.catch(() => undefined);
 	}
 
 	async read(): Promise<Uint8Array | undefined> {
-		return (await (await this.#reader)()) ?? undefined;
+		return (await (await this.#stream).read()) ?? undefined;
 	}
 
 	/** One native write at a time keeps the order. */
@@ -98,7 +96,6 @@ function runBase<P>(session: Session<P>, base: BaseStream, rest: Uint8Array): vo
 /** A native stream whose bytes are records. */
 class SecureNativeStream<P> implements NativeStream {
 	readonly #native: NativeStream;
-	readonly #readNative: () => Promise<Uint8Array | null>;
 	readonly #session: Session<P>;
 	readonly #splitter = new RecordSplitter();
 	/** There once the opener's number is known. */
@@ -127,7 +124,6 @@ class SecureNativeStream<P> implements NativeStream {
 
 	private constructor(native: NativeStream, session: Session<P>) {
 		this.#native = native;
-		this.#readNative = readerOf(native);
 		this.#session = session;
 		this.#numberBytes = EMPTY;
 		this.#identified.promise.catch(() => undefined);
@@ -140,11 +136,11 @@ class SecureNativeStream<P> implements NativeStream {
 	async read(): Promise<Uint8Array | null> {
 		try {
 			while (!this.#isReadOver) {
-				const chunk = await (this.#ahead ?? this.#readNative());
+				const chunk = await (this.#ahead ?? this.#native.read());
 				// Nobody wants it any more, and the session may have forgotten this stream's keys.
 				if (this.#isReadOver) return null;
 				// The next bytes come in while these are opened.
-				this.#ahead = chunk === null ? undefined : this.#readNative();
+				this.#ahead = chunk === null ? undefined : this.#native.read();
 				this.#ahead?.catch(() => undefined);
 				const data = this.#open(chunk);
 				if (this.#channel?.hasReceivedEnd === true) this.#readEnded();

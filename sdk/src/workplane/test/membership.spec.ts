@@ -132,6 +132,53 @@ describe('changes of a workload’s membership', () => {
 		expect(chainOf().head.members.map(({ gen }) => gen)).to.deep.equal([1, 3]);
 	});
 
+	describe('where one signature is enough', () => {
+		const objection = new MeshError('conflict', 'another change after epoch 0 is under way');
+		const asking = (cosign: () => Promise<never>) => ({ member: () => ({ cosign }) }) as unknown as Directory;
+
+		it('waits for another member’s change, and follows it', async () => {
+			let asked = 0;
+			const directory = asking(() => {
+				// It has signed this one, which arrives now.
+				if (asked++ === 0) queueMicrotask(() => void trust.offer(workload.charter.body.wid, [other]));
+				return Promise.reject(asked === 1 ? objection : new MeshError('unavailable', 'gone'));
+			});
+			const { office, papersOf, chainOf, trust, workload, replicas } = scene({ directory, othersMs: 60_000 });
+			const newcomer = workload.replica(2).cert(Date.now());
+			const draft = chainOf().draft([{ type: 'admit', cert: newcomer }], { tsMs: Date.now() });
+			const other = signedLink(draft, [replicas[0] as TestReplica]);
+			await office.admit(papersOf(3, 1).papers);
+			expect(chainOf().head.e).to.equal(2);
+			expect(chainOf().head.members.map(({ slot }) => slot)).to.deep.equal([0, 1, 2, 3]);
+		});
+
+		it('gives the same slot and generation to nobody else', async () => {
+			const directory = asking(() => {
+				queueMicrotask(() => void trust.offer(workload.charter.body.wid, [other]));
+				return Promise.reject(objection);
+			});
+			const { office, papersOf, chainOf, trust, workload, replicas } = scene({ directory, othersMs: 60_000 });
+			const draft = chainOf().draft([{ type: 'admit', cert: workload.replica(2).cert(Date.now()) }], {
+				tsMs: Date.now(),
+			});
+			const other = signedLink(draft, [replicas[0] as TestReplica]);
+			await rejected('unauthorized', office.admit(papersOf(2, 1).papers));
+			expect(chainOf().head.body).to.deep.equal(draft.body);
+		});
+
+		it('is not held up for ever by a member that always objects', async () => {
+			let asked = 0;
+			const directory = asking(() => {
+				asked++;
+				return Promise.reject(objection);
+			});
+			const { office, papersOf, chainOf } = scene({ directory, othersMs: 1 });
+			await office.admit(papersOf(2, 1).papers);
+			expect(chainOf().head.members).to.have.length(3);
+			expect(asked).to.equal(3);
+		});
+	});
+
 	it('renew the certificates of all who can be asked in one epoch; what is wrong is left out', async () => {
 		const answers = new Map<string, () => Promise<{ cert?: Uint8Array }>>();
 		const directory = {

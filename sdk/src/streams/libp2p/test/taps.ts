@@ -64,8 +64,8 @@ export function tapQuic(native: NativeConnection, changes: QuicChanges): NativeC
 	const { read = keep, write = keep, opened } = changes;
 	const wrap = (stream: NativeStream, opener: 'us' | 'them'): NativeStream => ({
 		id: () => stream.id(),
-		read: async (bytesMax) => {
-			const chunk = await stream.read(bytesMax);
+		read: async () => {
+			const chunk = await stream.read();
 			return chunk === null ? null : read(stream.id(), opener, chunk);
 		},
 		write: (bytes) => stream.write(write(stream.id(), opener, bytes)),
