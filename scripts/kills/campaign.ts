@@ -22,6 +22,8 @@ const WORKLOADS: readonly Workload[] = [
 const ADMITTED_P99_MS = 10_000;
 /** Longer than any healing: what has not healed by then does not. */
 const HEALED_MS = 60_000;
+/** Between a workload's healing and the next strike, at most: fifteen replicas on two cores are to be killed, not starved. */
+const PAUSE_MS = 1_500;
 const LOOK_EVERY_MS = 5_000;
 const AGREED_MS = 20_000;
 /** Share of kills that whole hosts are saved for. */
@@ -163,7 +165,7 @@ class Campaign {
 			this.#busy++;
 			try {
 				if (!(await this.#healed(workload, isStateful))) return;
-				await delay(random.between(0, 300));
+				await delay(random.between(0, PAUSE_MS));
 				await this.#strike(workload, random);
 				await this.#healed(workload, false);
 			} finally {
