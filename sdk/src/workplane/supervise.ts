@@ -15,8 +15,9 @@ import { EpochFollower } from './epoch-follower.ts';
 import { EXIT_LOST_STATE, Groups } from './groups.ts';
 import type { JoinComponents } from './join.ts';
 import { MembershipOffice } from './membership.ts';
-import { RosterKeeper } from './rosters.ts';
+import { historySpacingMs, RosterKeeper } from './rosters.ts';
 import { Seeker } from './seeker.ts';
+import { Spaced } from './spaced.ts';
 import { memoryStores } from './stores.ts';
 import type { LiveWorkplane } from './workplane.ts';
 
@@ -107,19 +108,22 @@ export function superviseReplica(
 	directory.onCosign = (epoch, certs, papers) => office.cosign(epoch, certs, papers);
 	directory.onRenewal = () => office.renewal(Date.now(), 'early');
 	directory.groupKey = () => secrets.current.groupKey;
-	const keepEpoch = async (): Promise<void> => {
-		try {
-			await keepAdmission(office.ownAdmission());
-		} catch (error) {
-			log.warn('the newest epoch is not kept for the next start', { error });
-		}
-	};
+	const epochKeeping = new Spaced({
+		async act() {
+			try {
+				await keepAdmission(office.ownAdmission());
+			} catch (error) {
+				log.warn('the newest epoch is not kept for the next start', { error });
+			}
+		},
+		spacingMs: () => historySpacingMs(trust.chain(own.wid)),
+	});
 	const follower = new EpochFollower({
 		...{ trust, directory, network, secrets, cert, log },
 		onOut: () => leave('no member of the workload any more'),
 		onChange: () => observe(),
 		// After an outage of everybody the newest epoch is with whoever has kept it.
-		onCurrent: () => void keepEpoch(),
+		onCurrent: () => epochKeeping.ask(),
 	});
 	const roster = new RosterKeeper({
 		...{ host, trust, log },
@@ -303,6 +307,7 @@ export function superviseReplica(
 			seeker.close();
 			clearInterval(housekeeping);
 			follower.close();
+			epochKeeping.close();
 			roster.close();
 			listening[Symbol.dispose]();
 			connection[Symbol.dispose]();
