@@ -113,6 +113,8 @@ export async function startCluster(
 		});
 		hosts.push(startScheduler(mesh, rest, logger));
 	}
+	// Handshakes of all with all take seconds of a processor, in which no bid would come in time.
+	await Promise.all(hosts.map(({ mesh }) => whenConnected(mesh, size - 1)));
 	await Promise.all(hosts.map(({ mesh }) => whenHosts(mesh, (present) => present.length === size)));
 	return {
 		network,
@@ -121,6 +123,18 @@ export async function startCluster(
 			await Promise.all(hosts.map((host) => host[Symbol.asyncDispose]()));
 		},
 	};
+}
+
+function whenConnected({ rpc }: MeshNode, count: number): Promise<void> {
+	return new Promise((resolve) => {
+		const look = (): void => {
+			if (rpc.sessions().length < count) return;
+			listening[Symbol.dispose]();
+			resolve();
+		};
+		const listening = rpc.onSession(look);
+		look();
+	});
 }
 
 const untapped = (transport: Transport): Transport => transport;
