@@ -43,7 +43,7 @@ export interface DeployerOptions {
 const OUTCOME_TTL_MS = 120_000;
 
 /** Resolves when the replica serves; rejects, and leaves nothing behind, when it will not. */
-type Work = (signal: AbortSignal) => Promise<void>;
+export type Work = (signal: AbortSignal) => Promise<void>;
 
 export class Deployer {
 	readonly #options: DeployerOptions;

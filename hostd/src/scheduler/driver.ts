@@ -22,7 +22,7 @@ import type { BidderConfig } from './core/bidder.ts';
 import { DEFAULT_REQUESTER, type RequesterConfig } from './core/requester.ts';
 import { ROOT_RING } from './core/rings.ts';
 import type { Entropy } from './core/types.ts';
-import { type Deploy, Deployer } from './deployer.ts';
+import { type Deploy, Deployer, type Work } from './deployer.ts';
 import { createTenderGate, type TenderGate } from './gate.ts';
 import { Placement } from './placement.ts';
 
@@ -72,10 +72,9 @@ export interface Scheduler extends AsyncDisposable {
 	 */
 	requestAdmission(ask: AdmissionAsk, signal: AbortSignal): Promise<Admission>;
 	/**
-	 * On the winner's host: goes on with a deployment that was under way when hostd was restarted. `work` resolves when the
-	 * replica serves; it rejects, and leaves nothing behind, when it will not.
+	 * On the winner's host: goes on with a deployment that was under way when hostd was restarted.
 	 */
-	resume(award: Award, replyKey: Uint8Array, work: (signal: AbortSignal) => Promise<void>): void;
+	resume(award: Award, replyKey: Uint8Array, work: Work): void;
 }
 
 type Answer = AdmitRequest['answer'];
@@ -175,7 +174,7 @@ class SchedulerDriver implements Scheduler {
 		];
 	}
 
-	resume(award: Award, replyKey: Uint8Array, work: (signal: AbortSignal) => Promise<void>): void {
+	resume(award: Award, replyKey: Uint8Array, work: Work): void {
 		this.#deployer.resume(award, replyKey, work);
 	}
 

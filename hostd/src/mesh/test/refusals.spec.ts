@@ -7,7 +7,6 @@ import { describe, it } from 'mocha';
 import { systemClock } from '../clock.ts';
 import type { Membership } from '../index.ts';
 import { createRefusalLog } from '../refusals.ts';
-
 import { createTestRoot } from './root.ts';
 import { startInSuite } from './suite-hosts.ts';
 
