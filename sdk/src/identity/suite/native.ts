@@ -9,6 +9,7 @@ import { MeshError } from '../../errors.ts';
 import { concat } from '../../wire/bytes.ts';
 import { ML_DSA_65, ML_KEM_768, type PqBackend } from './backend.ts';
 import { requireLength } from './bytes.ts';
+import { publicKeyOfSpki } from './classical.ts';
 
 const ML_DSA_SPKI = Buffer.from('308207b2300b0609608648016503040312038207a100', 'hex');
 const ML_DSA_PKCS8 = Buffer.from('3034020100300b060960864801650304031204228020', 'hex');
@@ -20,10 +21,6 @@ function privateKeyOf(prefix: Uint8Array, seed: Uint8Array): crypto.KeyObject {
 	const key = crypto.createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
 	der.fill(0);
 	return key;
-}
-
-function publicKeyOf(prefix: Uint8Array, publicKey: Uint8Array): crypto.KeyObject {
-	return crypto.createPublicKey({ key: Buffer.concat([prefix, publicKey]), format: 'der', type: 'spki' });
 }
 
 function rawPublicKey(prefix: Uint8Array, key: crypto.KeyObject): Uint8Array {
@@ -44,7 +41,7 @@ const backend: PqBackend = {
 
 	mlDsaVerifier(publicKey) {
 		if (publicKey.byteLength !== ML_DSA_65.publicKey) return undefined;
-		const key = publicKeyOf(ML_DSA_SPKI, publicKey);
+		const key = publicKeyOfSpki(ML_DSA_SPKI, publicKey);
 		return {
 			verify: (message, signature, context) =>
 				signature.byteLength === ML_DSA_65.signature &&
@@ -69,7 +66,7 @@ const backend: PqBackend = {
 		requireLength(publicKey, ML_KEM_768.publicKey, 'an ML-KEM-768 public key');
 		let key: crypto.KeyObject;
 		try {
-			key = publicKeyOf(ML_KEM_SPKI, publicKey);
+			key = publicKeyOfSpki(ML_KEM_SPKI, publicKey);
 		} catch (cause) {
 			throw new MeshError('invalid_input', 'an ML-KEM-768 public key is not reduced (FIPS 203 §7.2)', { cause });
 		}

@@ -2,11 +2,11 @@
  * X-Wing (draft-connolly-cfrg-xwing-kem): X25519 and ML-KEM-768 as one key encapsulation, secure while either is. Keys
  * and ciphertexts are ML-KEM half first. Beyond the draft, X25519 points of low order are refused on both sides.
  */
-import { createHash, type KeyObject, randomBytes } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import { concat } from '../../wire/bytes.ts';
 import { type Encapsulation, ML_KEM_768, type PqBackend } from './backend.ts';
 import { requireLength } from './bytes.ts';
-import { KEY_BYTES, rawPublicKey, x25519, x25519PrivateKey } from './classical.ts';
+import { KEY_BYTES, newX25519Key, rawPublicKey, x25519, x25519PrivateKey } from './classical.ts';
 
 export const X_WING_SEED_BYTES = 32;
 export const X_WING_PUBLIC_KEY_BYTES = ML_KEM_768.publicKey + KEY_BYTES;
@@ -50,10 +50,7 @@ export function createKemKey(backend: PqBackend, seed: Uint8Array): KemKey {
 
 /** `invalid_input` for a public key of wrong length, not reduced (FIPS 203 §7.2), or of low order (RFC 7748 §6.1). */
 export function encapsulate(backend: PqBackend, publicKey: Uint8Array): Encapsulation {
-	const ephemeral = randomBytes(KEY_BYTES);
-	const result = encapsulateWith((key) => backend.mlKemEncapsulate(key), x25519PrivateKey(ephemeral), publicKey);
-	ephemeral.fill(0);
-	return result;
+	return encapsulateWith((key) => backend.mlKemEncapsulate(key), newX25519Key(), publicKey);
 }
 
 /** EncapsulateDerand of the draft: the caller brings what is random. */
