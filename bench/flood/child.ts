@@ -51,6 +51,8 @@ export function startChild<M extends object>(file: string, flags: readonly strin
 	const child = spawn(command[0] as string, command.slice(1), {
 		stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
 		serialization: 'advanced',
+		// As hostd has it (hostd/src/malloc-arenas.ts).
+		env: { ...process.env, MALLOC_ARENA_MAX: '2' },
 	});
 	child.once('exit', (code) => code === null || code === 0 || process.exit(1));
 	return {

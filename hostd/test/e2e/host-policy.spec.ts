@@ -128,6 +128,10 @@ describe('end-to-end host policy and local API', function () {
 		expect(tcpListeners(host.process.pid ?? 0)).to.deep.equal([]);
 	});
 
+	it('has given its native threads two arenas of memory, under the process id that it was started with', () => {
+		expect(readFileSync(`/proc/${host.process.pid}/environ`, 'latin1').split('\0')).to.include('MALLOC_ARENA_MAX=2');
+	});
+
 	if (process.getuid?.() === 0) {
 		it('lets no other user connect: not into the folder, and not to the socket in an open one', async () => {
 			const connect = async (uid: number): Promise<string> => {
