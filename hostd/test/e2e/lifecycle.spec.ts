@@ -17,6 +17,8 @@ import { Writer } from './writer.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const CONVERGED_MS = 30_000;
+/** What a replica that leaves has to hand over. */
+const GRACE_MS = 10_000;
 
 describe('end-to-end life of a workload', function () {
 	this.timeout(90_000);
@@ -44,6 +46,12 @@ describe('end-to-end life of a workload', function () {
 	const apply = (yaml: string): Promise<string> => beectl.read('apply', '--wait', '-f', yaml);
 	const podsOf = async (name: string): Promise<readonly Pod[]> =>
 		(await beectl.pods()).filter(({ workload }) => workload === name);
+
+	/** Of each pod so far, from its award until it served. */
+	const startsMs = (): number[] =>
+		daemons.flatMap(({ log }) =>
+			[...log().matchAll(/"message":"pod serves".*?"ms":(\d+)/g)].map(([, ms]) => Number(ms)),
+		);
 
 	/** Waits until exactly these many replicas of a workload are there, ready and, if it votes, voting. */
 	const converged = async (name: string, count: number, accepts = (_: readonly Pod[]) => true) => {
@@ -112,6 +120,7 @@ describe('end-to-end life of a workload', function () {
 		writeFileSync(yaml, manifestOf('kv-store').replace('memory: 64Mi', 'memory: 80Mi'));
 		await apply(yaml);
 		await converged('kv-store', 3, (pods) => pods.every(({ podId }) => !before.has(podId)));
+		expect(Math.max(...startsMs()), 'ms: a successor waited until whom it replaces gave up').to.be.within(1, GRACE_MS);
 		await writer.further(10, 10_000);
 		expect(await writer.lost()).to.deep.equal([]);
 	});

@@ -27,7 +27,7 @@ import { within } from './within.ts';
 import type { LiveWorkplane } from './workplane.ts';
 
 const MEMBERS = 'members';
-const HAND_OVER_MS = 1000;
+const HAND_OVER_MS = 2_000;
 /** For a successor that was admitted to start, catch up, and be voted in; or for a voter to be voted out. */
 const SUCCESSION_MS = 15_000;
 /** Exit code of a replica that must be replaced, not started again: its state is gone or cannot be trusted. */
@@ -154,15 +154,14 @@ export class Groups {
 	}
 
 	/**
-	 * Goes without taking a majority along: votes until its successor does, if it has one, and hands leadership on while
-	 * the others can still hear of it.
+	 * Goes without taking a majority along: hands leadership on while the others can still hear of it, and votes until its
+	 * successor does, if it has one. In this order, for a leader votes newcomers in, and one that leaves meets none any more.
 	 */
 	async leave(): Promise<void> {
 		const { context, directory } = this.#options.workplane.parts;
+		await within(HAND_OVER_MS, Promise.all(this.#open.map(handOver)));
 		const hasSuccessor = (directory.own.generations().get(context.slot) ?? 0) > context.gen;
 		if (hasSuccessor) await within(SUCCESSION_MS, this.#votedOut(context));
-		const leading = this.#open.filter(({ role, confState }) => role === 'leader' && confState.voters.length > 1);
-		await within(HAND_OVER_MS, Promise.allSettled(leading.map((group) => group.transferLeadership())));
 	}
 
 	/** Resolves when this member votes in no group any more. */
@@ -348,6 +347,13 @@ function commandOf(change: MembershipChange): Exclude<MembersCommand, { type: 'f
 	if (change.type === 'remove') return { type: 'retire', slot: change.slot, gen: change.gen };
 	const { slot, gen, replicaId, machineId } = change.cert;
 	return { type: 'admit', slot, gen, replicaId, machineId };
+}
+
+/** Again when it fails: a voter that has not yet heard how a change of the members ended does not stand for election. */
+async function handOver(group: Group<unknown, unknown, unknown>): Promise<void> {
+	const until = performance.now() + HAND_OVER_MS;
+	while (group.role === 'leader' && group.confState.voters.length > 1 && performance.now() < until)
+		await group.transferLeadership().catch(() => undefined);
 }
 
 function votes({ voters, votersOutgoing }: ConfState, id: number): boolean {
