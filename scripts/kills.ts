@@ -6,6 +6,9 @@
 import { interruption, readOptions, runScript, wholeNumber } from './command-line.ts';
 import { campaign } from './kills/campaign.ts';
 
+/** Histories grow with each kill: fifteen replicas on two cores are to be killed, not starved. */
+const PAUSE_MS = 1_500;
+
 const USAGE = `npm run kills -- [options]
   --kills N   how many replicas to kill (default 200)
   --seed S    which ones, and when (default random, always printed)
@@ -21,6 +24,7 @@ await runScript(USAGE, async (args) => {
 		const report = await campaign({
 			kills: wholeNumber('kills', values.kills, 1),
 			seed: wholeNumber('seed', values.seed, 0),
+			pauseMs: PAUSE_MS,
 			signal,
 			say: (what) => process.stderr.write(`${what}\n`),
 		});

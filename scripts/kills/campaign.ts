@@ -22,8 +22,6 @@ const WORKLOADS: readonly Workload[] = [
 const ADMITTED_P99_MS = 10_000;
 /** Longer than any healing: what has not healed by then does not. */
 const HEALED_MS = 60_000;
-/** Between a workload's healing and the next strike, at most: fifteen replicas on two cores are to be killed, not starved. */
-const PAUSE_MS = 1_500;
 const LOOK_EVERY_MS = 5_000;
 const AGREED_MS = 20_000;
 /** Share of kills that whole hosts are saved for. */
@@ -32,6 +30,8 @@ const HOST_SHARE = 0.15;
 export interface CampaignOptions {
 	readonly kills: number;
 	readonly seed: number;
+	/** Between a workload's healing and the next strike, at most. */
+	readonly pauseMs: number;
 	readonly say: (what: string) => void;
 	/** Ends everything at once; the campaign rejects with its reason. */
 	readonly signal?: AbortSignal;
@@ -165,7 +165,7 @@ class Campaign {
 			this.#busy++;
 			try {
 				if (!(await this.#healed(workload, isStateful))) return;
-				await delay(random.between(0, PAUSE_MS));
+				await delay(random.between(0, this.#options.pauseMs));
 				await this.#strike(workload, random);
 				await this.#healed(workload, false);
 			} finally {

@@ -5,6 +5,7 @@ import { skipLoudly } from '../../hostd/test/e2e/commands.ts';
 import { campaign } from './campaign.ts';
 
 const KILLS = 200;
+const PAUSE_MS = 300;
 
 describe('end-to-end kills while the owner is away', function () {
 	if (process.platform !== 'linux') {
@@ -16,7 +17,7 @@ describe('end-to-end kills while the owner is away', function () {
 	it(`heals after ${KILLS} of them, with no slot and generation given twice and no member beyond the maximum`, async () => {
 		const said: string[] = [];
 		const seed = Date.now() % 1_000_000;
-		const report = await campaign({ kills: KILLS, seed, say: (what) => said.push(what) });
+		const report = await campaign({ kills: KILLS, seed, pauseMs: PAUSE_MS, say: (what) => said.push(what) });
 		const { violations, ...figures } = report;
 		console.log(`      ${JSON.stringify(figures)}`);
 		expect(violations, said.join('\n')).to.deep.equal([]);
