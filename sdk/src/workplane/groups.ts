@@ -27,6 +27,7 @@ import { within } from './within.ts';
 import type { LiveWorkplane } from './workplane.ts';
 
 const MEMBERS = 'members';
+/** In which a transfer of leadership is tried again. */
 const HAND_OVER_MS = 2_000;
 /** For a successor that was admitted to start, catch up, and be voted in; or for a voter to be voted out. */
 const SUCCESSION_MS = 15_000;
@@ -159,7 +160,7 @@ export class Groups {
 	 */
 	async leave(): Promise<void> {
 		const { context, directory } = this.#options.workplane.parts;
-		await within(HAND_OVER_MS, Promise.all(this.#open.map(handOver)));
+		await Promise.all(this.#open.map(giveUpLeadership));
 		const hasSuccessor = (directory.own.generations().get(context.slot) ?? 0) > context.gen;
 		if (hasSuccessor) await within(SUCCESSION_MS, this.#votedOut(context));
 	}
@@ -350,9 +351,9 @@ function commandOf(change: MembershipChange): Exclude<MembersCommand, { type: 'f
 }
 
 /** Again when it fails: a voter that has not yet heard how a change of the members ended does not stand for election. */
-async function handOver(group: Group<unknown, unknown, unknown>): Promise<void> {
-	const until = performance.now() + HAND_OVER_MS;
-	while (group.role === 'leader' && group.confState.voters.length > 1 && performance.now() < until)
+async function giveUpLeadership(group: Group<unknown, unknown, unknown>): Promise<void> {
+	const untilMs = performance.now() + HAND_OVER_MS;
+	while (group.role === 'leader' && group.confState.voters.length > 1 && performance.now() < untilMs)
 		await group.transferLeadership().catch(() => undefined);
 }
 
