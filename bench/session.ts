@@ -6,15 +6,16 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { cpus } from 'node:os';
-import { setTimeout } from 'node:timers/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { contract, createRpcNode, type HelloExchange, rpc } from '@beemesh/sdk/streams';
 import * as v from 'valibot';
+import { bundle } from '../scripts/bundle.ts';
 import { assembleNode, peerIdFromSeed } from '../sdk/src/streams/libp2p/node.ts';
 import { plainWire } from '../sdk/src/streams/libp2p/test/plain-wire.ts';
 import { secureWire } from '../sdk/src/streams/libp2p/wire.ts';
-import { MemoryStream } from '../sdk/src/streams/memory/pair.ts';
 import {
 	type PhaseEffect,
 	Phases,
@@ -27,70 +28,24 @@ import {
 	SUITES,
 } from '../sdk/src/streams/session/core/index.ts';
 import { nodeCrypto } from '../sdk/src/streams/session/crypto.ts';
-import { Sessions, secureStream } from '../sdk/src/streams/session/index.ts';
-import { createTestMesh, type TestIdentity } from '../sdk/src/streams/session/test/identities.ts';
+import { Sessions } from '../sdk/src/streams/session/index.ts';
+import { createTestMesh } from '../sdk/src/streams/session/test/identities.ts';
 import type { Transport } from '../sdk/src/streams/transport.ts';
 import type { PeerId } from '../sdk/src/wire/ids.ts';
+import { type Cpu, cpuMs, type Quantiles, quantiles } from './session/cpu.ts';
+import type { Handshakes } from './session/handshakes.ts';
 
-const HANDSHAKES = 600;
-/** Until the compiler has seen enough. */
-const WARM_UP = 300;
 /** A replica's. A machine's has 6,833 from the root, and 16,105 when an enroller has renewed it. */
 const CERTIFICATE_BYTES = 7_200;
+const REKEYS = 600;
+/** Until the compiler has seen enough. */
+const WARM_UP = 300;
 const MEASURED_MS = 2_000;
 const PROTOCOL = '/bench/session/1';
-const [ALICE, BOB] = ['alice' as PeerId, 'bob' as PeerId];
-const UNLIMITED = { totalPerSecond: 1e9, cookiePending: 1e9, pendingMax: 1e9 };
-
-interface Quantiles {
-	readonly p50Ms: number;
-	readonly p99Ms: number;
-	/** Of the thread that does the work alone: without what V8's threads did meanwhile. */
-	readonly ownP99Ms: number;
-}
-
-const rounded = (value: number, digits = 3): number => Number(value.toFixed(digits));
-
-interface Cpu {
-	/** Of all threads. */
-	readonly all: number;
-	/** Of the thread that does the work. */
-	readonly own: number;
-}
-
-function quantiles(took: readonly Cpu[]): Quantiles {
-	const at = (values: number[], quantile: number): number =>
-		rounded(values.sort((a, b) => a - b)[Math.floor(values.length * quantile)] ?? 0);
-	const [all, own] = [took.map((each) => each.all), took.map((each) => each.own)];
-	return { p50Ms: at(all, 0.5), p99Ms: at(all, 0.99), ownP99Ms: at(own, 0.99) };
-}
-
-const nobodyWakes = new Int32Array(new SharedArrayBuffer(4));
-
-/** The kernel adds up the time of a thread when it stops; while one runs, the sum can be a tick (4 ms) behind. */
-function exactCpuUs(): Cpu {
-	Atomics.wait(nobodyWakes, 0, 0, 0.5);
-	const [all, own] = [process.cpuUsage(), process.threadCpuUsage()];
-	return { all: all.user + all.system, own: own.user + own.system };
-}
-
-/**
- * User and system time: what the work took of the processor, not how long it took. Of all threads, and of our own: the
- * rest is V8's, which now and then marks the whole heap beside us.
- */
-async function cpuMs(work: () => Promise<void> | void): Promise<Cpu> {
-	const before = exactCpuUs();
-	await work();
-	const after = exactCpuUs();
-	return { all: (after.all - before.all) / 1000, own: (after.own - before.own) / 1000 };
-}
-
-/** Between handshakes, as there is between peers: the collector's work then falls where it falls in a daemon. */
-const BREATH_MS = 4;
 
 /** All that needs no network, told and returned. */
 export async function cryptography() {
-	const handshake = handshakesApart();
+	const handshake = await handshakes();
 	for (const [kind, { p50Ms, p99Ms, ownP99Ms, bytes }] of Object.entries(handshake)) {
 		const p99 = `p99 ${p99Ms} ms (${ownP99Ms} without V8's threads)`;
 		console.log(`handshake, ${kind.padEnd(18)} p50 ${p50Ms} ms, ${p99} CPU of both sides, ${bytes} bytes`);
@@ -105,83 +60,20 @@ export async function cryptography() {
 	return { certificateBytes: CERTIFICATE_BYTES, measured, handshake, record, rekey };
 }
 
-type Handshakes = Record<string, Quantiles & { readonly bytes: number }>;
-
-/** In a process of its own: nothing else is in its heap, and its young generation is as small as the daemon's. */
-function handshakesApart(): Handshakes {
-	const args = ['--conditions=source', '--max-semi-space-size=1', fileURLToPath(import.meta.url), 'handshakes'];
-	const output = execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
-	return JSON.parse(output) as Handshakes;
-}
-
+/**
+ * In a process of its own, bundled and with a young generation as small as the daemon's: what V8 marks and moves beside
+ * a handshake is then what handshakes leave behind.
+ */
 async function handshakes(): Promise<Handshakes> {
-	const mesh = createTestMesh({ certificateBytes: CERTIFICATE_BYTES });
-	const known = { alice: mesh.issue('alice', ALICE), bob: mesh.issue('bob', BOB) };
-	const kept = sessionsOf(known.alice, known.bob);
-	const results: Handshakes = {};
-	for (const kind of ['first contact', 'certificates known', 'resumed'] as const) {
-		const took: Cpu[] = [];
-		let bytes = 0;
-		const isFirst = kind === 'first contact';
-		// Keys and certificates that neither side has seen. Made before, and not collected between: after a collection that is
-		// asked for, V8 compiles anew what it had compiled.
-		const count = HANDSHAKES + WARM_UP;
-		const pairs = Array.from({ length: isFirst ? count : 0 }, () => ({
-			alice: mesh.issue('alice', ALICE),
-			bob: mesh.issue('bob', BOB),
-		}));
-		for (let i = 0; i < count; i++) {
-			await setTimeout(BREATH_MS);
-			const { alice, bob } = pairs[i] ?? known;
-			const sides = isFirst ? sessionsOf(alice, bob) : kept;
-			if (!isFirst) forget(kept, kind === 'certificates known');
-			const [a, b] = counted((n) => {
-				if (i === HANDSHAKES) bytes += n;
-			});
-			const cpu = await cpuMs(async () => {
-				await Promise.all([
-					secureStream(a, {
-						role: 'initiator',
-						identity: alice,
-						protocol: PROTOCOL,
-						remote: BOB,
-						sessions: sides.alice,
-					}),
-					secureStream(b, { role: 'responder', identity: bob, protocol: PROTOCOL, remote: ALICE, sessions: sides.bob }),
-				]);
-			});
-			const isResumed = sides.bob.sessions().at(-1)?.isResumed ?? false;
-			if (i > 0 && isResumed !== (kind === 'resumed')) throw new Error(`${kind}: resumed is ${isResumed}`);
-			a.abort(new Error('measured'));
-			if (i >= WARM_UP) took.push(cpu);
-		}
-		results[kind] = { ...quantiles(took), bytes };
+	const out = mkdtempSync(join(tmpdir(), 'beemesh-bench-'));
+	try {
+		await bundle(join(import.meta.dirname, 'session/handshakes.ts'), out);
+		const args = ['--max-semi-space-size=1', join(out, 'main.mjs'), String(CERTIFICATE_BYTES)];
+		const output = execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+		return JSON.parse(output) as Handshakes;
+	} finally {
+		rmSync(out, { recursive: true, force: true });
 	}
-	return results;
-}
-
-function sessionsOf(alice: TestIdentity, bob: TestIdentity) {
-	return {
-		alice: new Sessions({ identity: alice, self: ALICE, limits: UNLIMITED }),
-		bob: new Sessions({ identity: bob, self: BOB, limits: UNLIMITED }),
-	};
-}
-
-/** Ends what is open; with its tickets, when the next handshake is to be a full one. */
-function forget({ alice, bob }: ReturnType<typeof sessionsOf>, tickets: boolean): void {
-	if (tickets) for (const sessions of [alice, bob]) sessions.end();
-}
-
-function counted(count: (bytes: number) => void): [MemoryStream, MemoryStream] {
-	const pair = MemoryStream.pair();
-	for (const stream of pair) {
-		const write = stream.write.bind(stream);
-		stream.write = (chunk) => {
-			count(chunk.byteLength);
-			return write(chunk);
-		};
-	}
-	return pair;
 }
 
 /** MiB/s of plaintext on one core. */
@@ -222,7 +114,7 @@ async function rekeys(): Promise<Quantiles> {
 	const controls = (effects: readonly PhaseEffect[]): Uint8Array[] =>
 		effects.flatMap((effect) => (effect.type === 'control' ? [effect.payload] : []));
 	const took: Cpu[] = [];
-	for (let phase = 0; phase < HANDSHAKES; phase++) {
+	for (let phase = 0; phase < REKEYS; phase++) {
 		took.push(
 			await cpuMs(() => {
 				const [request] = controls(initiator.sent(1, 0));
@@ -348,5 +240,4 @@ async function main(): Promise<void> {
 if (!import.meta.main) {
 	// Its parts are in use by bench/crypto.ts.
 } else if (process.argv[2] === 'serve') await serve(process.argv[3] ?? '', Buffer.from(process.argv[4] ?? '', 'hex'));
-else if (process.argv[2] === 'handshakes') console.log(JSON.stringify(await handshakes()));
 else await main();

@@ -10,6 +10,7 @@
  * Time is log time: the leader stamps entries, and it never goes back. Sessions silent for longer than the TTL, and
  * the longest silent beyond the maximum, are dropped; a command of a dropped session is refused, never applied.
  */
+import { copyOf } from '../wire/bytes.ts';
 import { ByteReader, ByteWriter, MalformedBytes } from './codec/bytes.ts';
 
 export type LoggedCommand =
@@ -48,7 +49,7 @@ export function encodeCommand(command: LoggedCommand): Uint8Array {
 
 /** A copy with the leader's time in it. The original may lie in a log already, so it is never written to. */
 export function stamped(bytes: Uint8Array, wallMs: number): Uint8Array {
-	const copy = bytes.slice();
+	const copy = copyOf(bytes);
 	const writer = new ByteWriter(STAMP_BYTES);
 	writer.u53(Math.max(0, Math.floor(wallMs)));
 	copy.set(writer.view(), STAMP_AT);

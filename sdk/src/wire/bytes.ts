@@ -1,4 +1,4 @@
-/** Byte strings joined into one. */
+/** Byte strings copied and joined. */
 
 /** A plain Uint8Array of its own memory, never a Buffer of a shared pool. */
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
@@ -11,4 +11,9 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
 		at += part.byteLength;
 	}
 	return whole;
+}
+
+/** A plain Uint8Array of its own memory. Not `slice()`: that of a Buffer, as sockets and ciphers give, is a view. */
+export function copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+	return new Uint8Array(bytes);
 }

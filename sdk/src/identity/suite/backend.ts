@@ -39,6 +39,8 @@ export interface PqBackend {
 	mlDsaVerifier(publicKey: Uint8Array): MlDsaVerifier | undefined;
 	/** FIPS 203 algorithm 16, from the 64-byte seed d ‖ z. */
 	mlKemKey(seed: Uint8Array): MlKemKey;
+	/** FIPS 203 algorithm 19: of randomness that nobody keeps. */
+	newMlKemKey(): MlKemKey;
 	/** FIPS 203 algorithm 20 with the checks of §7.2. `invalid_input`: wrong length, or coefficients not reduced. */
 	mlKemEncapsulate(publicKey: Uint8Array): Encapsulation;
 }

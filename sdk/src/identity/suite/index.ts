@@ -20,6 +20,7 @@ import {
 	createKemKey,
 	encapsulate,
 	type KemKey,
+	newKemKey,
 	X_WING_CIPHERTEXT_BYTES,
 	X_WING_PUBLIC_KEY_BYTES,
 	X_WING_SEED_BYTES,
@@ -40,6 +41,8 @@ export interface Suite {
 	readonly verify: Verify;
 	/** An X-Wing key from 32 bytes. */
 	createKemKey(seed: Uint8Array): KemKey;
+	/** A random X-Wing key that lives as long as this object: it has no seed. */
+	newKemKey(): KemKey;
 	/** To an X-Wing key. `invalid_input`: wrong length, ML-KEM half not reduced, X25519 half of low order. */
 	encapsulate(publicKey: Uint8Array): Encapsulation;
 	/** HPKE base mode, single-shot; gives enc ‖ ciphertext. Errors are those of `encapsulate`. */
@@ -65,6 +68,7 @@ export function createSuite(backend: PqBackend): Suite {
 		createSigningKey: (seed) => createSigningKey(backend, seed),
 		verify: createVerify(backend),
 		createKemKey: (seed) => createKemKey(backend, seed),
+		newKemKey: () => newKemKey(backend),
 		encapsulate: (publicKey) => encapsulate(backend, publicKey),
 		seal: (recipient, info, aad, plaintext) => seal(backend, recipient, info, aad, plaintext),
 		open,

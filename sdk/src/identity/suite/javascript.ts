@@ -2,9 +2,12 @@
  * The backend on @noble/post-quantum: the fallback where node:crypto lacks the algorithms, and the oracle that the
  * native one is compared with. About ten times slower, and not hardened against timing as native code is.
  */
+
+import { randomBytes } from 'node:crypto';
 import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js';
 import { ml_kem768 } from '@noble/post-quantum/ml-kem.js';
 import { MeshError } from '../../errors.ts';
+import { copyOf } from '../../wire/bytes.ts';
 import { type DerandomizedBackend, type Encapsulation, ML_DSA_65, ML_KEM_768 } from './backend.ts';
 import { requireLength } from './bytes.ts';
 
@@ -30,7 +33,7 @@ export const javascriptBackend: DerandomizedBackend = {
 
 	mlDsaVerifier(publicKey) {
 		if (publicKey.byteLength !== ML_DSA_65.publicKey) return undefined;
-		const key = publicKey.slice();
+		const key = copyOf(publicKey);
 		return {
 			verify: (message, signature, context) =>
 				signature.byteLength === ML_DSA_65.signature &&
@@ -50,6 +53,8 @@ export const javascriptBackend: DerandomizedBackend = {
 			},
 		};
 	},
+
+	newMlKemKey: () => javascriptBackend.mlKemKey(randomBytes(ML_KEM_768.seed)),
 
 	mlKemEncapsulate: (publicKey) => encapsulate(publicKey),
 

@@ -7,7 +7,7 @@
 import * as crypto from 'node:crypto';
 import { MeshError } from '../../errors.ts';
 import { concat } from '../../wire/bytes.ts';
-import { ML_DSA_65, ML_KEM_768, type PqBackend } from './backend.ts';
+import { ML_DSA_65, ML_KEM_768, type MlKemKey, type PqBackend } from './backend.ts';
 import { requireLength } from './bytes.ts';
 import { publicKeyOfSpki } from './classical.ts';
 
@@ -24,7 +24,17 @@ function privateKeyOf(prefix: Uint8Array, seed: Uint8Array): crypto.KeyObject {
 }
 
 function rawPublicKey(prefix: Uint8Array, key: crypto.KeyObject): Uint8Array {
-	return new Uint8Array(crypto.createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(prefix.length));
+	return new Uint8Array(key.export({ format: 'der', type: 'spki' }).subarray(prefix.length));
+}
+
+function mlKemKeyOf(publicKey: crypto.KeyObject, privateKey: crypto.KeyObject): MlKemKey {
+	return {
+		publicKey: rawPublicKey(ML_KEM_SPKI, publicKey),
+		decapsulate(ciphertext) {
+			requireLength(ciphertext, ML_KEM_768.ciphertext, 'an ML-KEM-768 ciphertext');
+			return new Uint8Array(crypto.decapsulate(privateKey, ciphertext));
+		},
+	};
 }
 
 const backend: PqBackend = {
@@ -34,7 +44,7 @@ const backend: PqBackend = {
 		requireLength(seed, ML_DSA_65.seed, 'an ML-DSA-65 seed');
 		const key = privateKeyOf(ML_DSA_PKCS8, seed);
 		return {
-			publicKey: rawPublicKey(ML_DSA_SPKI, key),
+			publicKey: rawPublicKey(ML_DSA_SPKI, crypto.createPublicKey(key)),
 			sign: (message, context) => new Uint8Array(crypto.sign(null, message, { key, context })),
 		};
 	},
@@ -53,13 +63,12 @@ const backend: PqBackend = {
 	mlKemKey(seed) {
 		requireLength(seed, ML_KEM_768.seed, 'an ML-KEM-768 seed');
 		const key = privateKeyOf(ML_KEM_PKCS8, seed);
-		return {
-			publicKey: rawPublicKey(ML_KEM_SPKI, key),
-			decapsulate(ciphertext) {
-				requireLength(ciphertext, ML_KEM_768.ciphertext, 'an ML-KEM-768 ciphertext');
-				return new Uint8Array(crypto.decapsulate(key, ciphertext));
-			},
-		};
+		return mlKemKeyOf(crypto.createPublicKey(key), key);
+	},
+
+	newMlKemKey() {
+		const { publicKey, privateKey } = crypto.generateKeyPairSync('ml-kem-768');
+		return mlKemKeyOf(publicKey, privateKey);
 	},
 
 	mlKemEncapsulate(publicKey) {

@@ -4,7 +4,7 @@
  */
 import { createHash, type KeyObject } from 'node:crypto';
 import { concat } from '../../wire/bytes.ts';
-import { type Encapsulation, ML_KEM_768, type PqBackend } from './backend.ts';
+import { type Encapsulation, ML_KEM_768, type MlKemKey, type PqBackend } from './backend.ts';
 import { requireLength } from './bytes.ts';
 import { KEY_BYTES, newX25519Key, rawPublicKey, x25519, x25519PrivateKey } from './classical.ts';
 
@@ -35,6 +35,15 @@ export function createKemKey(backend: PqBackend, seed: Uint8Array): KemKey {
 	const mlKem = backend.mlKemKey(expanded.subarray(0, ML_KEM_768.seed));
 	const ownKey = x25519PrivateKey(expanded.subarray(ML_KEM_768.seed));
 	expanded.fill(0);
+	return kemKeyOf(mlKem, ownKey);
+}
+
+/** GenerateKeyPair of the draft, but the halves are random of their own: there is no seed to keep, nor to lose. */
+export function newKemKey(backend: PqBackend): KemKey {
+	return kemKeyOf(backend.newMlKemKey(), newX25519Key());
+}
+
+function kemKeyOf(mlKem: MlKemKey, ownKey: KeyObject): KemKey {
 	const ownPoint = rawPublicKey(ownKey);
 	return {
 		publicKey: concat(mlKem.publicKey, ownPoint),

@@ -67,6 +67,13 @@ describe('client sessions (thesis §6.3)', () => {
 		expect(runs).to.deep.equal([]);
 	});
 
+	it('are stamped in a copy: the original, which may be a Buffer that the log holds already, stays as it was', () => {
+		const original = Buffer.from(encodeCommand({ kind: 'open-session', nonce: 7 }));
+		const before = Buffer.from(original);
+		expect(stamped(original, 5_000)).not.to.deep.equal(new Uint8Array(before));
+		expect(original).to.deep.equal(before);
+	});
+
 	it('expire by log time, which never goes back', () => {
 		const { open, command, sessions } = table();
 		open(1, 5_000);

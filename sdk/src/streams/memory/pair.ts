@@ -1,5 +1,7 @@
 /** Two byte streams joined in memory. What one side writes the other reads, in order, without copies or latency. */
+
 import { MeshError } from '../../errors.ts';
+import { copyOf } from '../../wire/bytes.ts';
 import type { ByteStream } from '../transport.ts';
 
 /** Bytes a side may have out before `write` asks for patience: as much as a socket would take. */
@@ -32,7 +34,7 @@ export class MemoryStream implements ByteStream {
 		const other = this.#other;
 		if (this.#closed || this.#writeEnded || chunk.byteLength === 0) return true;
 		// The writer may reuse its array, and a real transport would have copied it too.
-		other.#queue.push(chunk.slice());
+		other.#queue.push(copyOf(chunk));
 		other.#queuedBytes += chunk.byteLength;
 		if (!this.#stalled) other.#wake();
 		return other.#queuedBytes < HIGH_WATER_BYTES;

@@ -7,7 +7,9 @@
  * Pure: bytes in, messages out. Anything unexpected throws; the session closes on that, because after one wrong
  * length nothing that follows can be trusted.
  */
+
 import { MeshError } from '../../errors.ts';
+import { copyOf } from '../../wire/bytes.ts';
 import { LIMITS } from '../../wire/limits.ts';
 
 export const FRAME = {
@@ -171,7 +173,7 @@ export class MessageDecoder {
 		this.#piecesBytes += body.byteLength;
 		if (this.#piecesBytes > this.messageBytesMax) malformed(`message is larger than ${this.messageBytesMax} bytes`);
 		// A copy: a view would keep the whole chunk it came in alive until the last piece is here.
-		this.#pieces.push(more ? body.slice() : body);
+		this.#pieces.push(more ? copyOf(body) : body);
 		if (more) return undefined;
 		const joined = new Uint8Array(this.#piecesBytes);
 		let at = 0;

@@ -1,5 +1,7 @@
 /** What the two first frames of a session say, and how long they may take. */
+
 import { MeshError } from '../../errors.ts';
+import { copyOf } from '../../wire/bytes.ts';
 import { LIMITS } from '../../wire/limits.ts';
 
 export const HANDSHAKE_MS = 5_000;
@@ -35,7 +37,7 @@ export function decodeHello(body: Uint8Array): Hello {
 		throw new MeshError('invalid_input', 'malformed frame: the hello is cut short');
 	return {
 		instance: instanceName(body.subarray(1, 1 + INSTANCE_BYTES)),
-		hello: body.slice(1 + INSTANCE_BYTES),
+		hello: copyOf(body.subarray(1 + INSTANCE_BYTES)),
 	};
 }
 
@@ -67,7 +69,7 @@ export function decodeNotify(body: Uint8Array): { channel: string; payload: Uint
 		throw new MeshError('invalid_input', 'malformed frame: the notification is cut short');
 	}
 	try {
-		return { channel: decoder.decode(body.subarray(1, 1 + length)), payload: body.slice(1 + length) };
+		return { channel: decoder.decode(body.subarray(1, 1 + length)), payload: copyOf(body.subarray(1 + length)) };
 	} catch (cause) {
 		throw new MeshError('invalid_input', 'malformed frame: the channel name is not UTF-8', { cause });
 	}

@@ -3,7 +3,9 @@
  * its consumer takes items. So a paused reader costs one window plus at most one item, loses nothing, and delays no
  * other call of the session.
  */
+
 import { MeshError } from '../../errors.ts';
+import { copyOf } from '../../wire/bytes.ts';
 
 /** Bytes a sender may have out before the consumer took them. A quarter of the promised 1 MiB. */
 export const WINDOW_BYTES = 256 * 1024;
@@ -87,7 +89,7 @@ export class ItemReader implements AsyncIterableIterator<unknown> {
 		const waiter = this.#waiters.shift();
 		if (waiter) this.#deliver(body, waiter);
 		// A copy: a view would keep the whole chunk that it arrived in.
-		else this.#queue.push(body.slice());
+		else this.#queue.push(copyOf(body));
 	}
 
 	/** No more items. Those queued are still delivered, then the error, if there is one, once. */

@@ -19,12 +19,7 @@ export const nodeCrypto: SessionCrypto = {
 		return new Uint8Array(hash.digest());
 	},
 	hmac,
-	createEphemeralKey: () => {
-		const seed = randomBytes(32);
-		const key = suite.createKemKey(seed);
-		seed.fill(0);
-		return key;
-	},
+	createEphemeralKey: () => suite.newKemKey(),
 	encapsulate: (publicKey) => suite.encapsulate(publicKey),
 	aead: createAead,
 };

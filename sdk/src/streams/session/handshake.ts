@@ -2,7 +2,9 @@
  * Runs a handshake over bytes: frames (`u16 length | message`), the time limit, the identity's answers. A side that gives
  * up says why and waits a moment for the other to hear it.
  */
+
 import { MeshError } from '../../errors.ts';
+import { copyOf } from '../../wire/bytes.ts';
 import type { PeerId } from '../../wire/ids.ts';
 import type { Clock } from './clock.ts';
 import {
@@ -60,7 +62,7 @@ export async function runHandshake<P>(pipe: Pipe, run: HandshakeRun<P>): Promise
 						await Promise.race([pipe.write(framed(effect.bytes)), over.promise]);
 						break;
 					case 'verify':
-						certificate = effect.certificate.slice();
+						certificate = copyOf(effect.certificate);
 						next = await Promise.race([answerOf(identity, certificate, remote), over.promise]);
 						break;
 					case 'established':
@@ -151,8 +153,9 @@ class FrameReader {
 		}
 	}
 
+	/** Of none of the frames' memory: who reads on keeps it for as long as the session lives. */
 	rest(): Uint8Array {
-		return this.#buffer;
+		return copyOf(this.#buffer);
 	}
 
 	#take(bytesMax: number): Uint8Array | undefined {

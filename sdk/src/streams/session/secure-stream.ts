@@ -2,7 +2,9 @@
  * A session over any byte stream: the handshake, then one record layer for both directions. For unix sockets, and for the
  * relay of the owner's tool through an entry host, which forwards and cannot read.
  */
+
 import { MeshError } from '../../errors.ts';
+import { copyOf } from '../../wire/bytes.ts';
 import type { PeerId } from '../../wire/ids.ts';
 import type { ByteStream } from '../transport.ts';
 import { type Channel, cutOff } from './channel.ts';
@@ -95,10 +97,10 @@ class RecordStream<P> implements SecureStream<P> {
 		if (this.#flushing === undefined) {
 			const { rest, canSendMore } = this.#seal(chunk);
 			if (rest.byteLength === 0) return canSendMore;
-			this.#held.push(rest.slice());
+			this.#held.push(copyOf(rest));
 			this.#flushing = this.#flush();
 		} else {
-			this.#held.push(chunk.slice());
+			this.#held.push(copyOf(chunk));
 		}
 		return false;
 	}

@@ -108,7 +108,7 @@ export class Sessions<P> implements SessionRegistry<P> {
 	readonly #clock: Clock;
 	readonly #rekey: RekeyConfig;
 	readonly #guard: HandshakeGuard;
-	#isWatching = false;
+	#cancelWatch: (() => void) | undefined;
 	readonly #onRefused: (refusal: Refused) => void;
 	readonly #tickets = new Tickets();
 	readonly #open = new Set<Session<P>>();
@@ -177,6 +177,8 @@ export class Sessions<P> implements SessionRegistry<P> {
 	/** Ends all, and forgets what was kept for resumption. */
 	end(): void {
 		this.#tickets.clear();
+		this.#cancelWatch?.();
+		this.#cancelWatch = undefined;
 		for (const session of this.#open) session.end(new MeshError('unavailable', 'BMS/1: we are stopping'));
 	}
 
@@ -237,10 +239,8 @@ export class Sessions<P> implements SessionRegistry<P> {
 
 	/** Certificates expire while their sessions live; nobody needs to think of that. */
 	#watch(): void {
-		if (this.#isWatching) return;
-		this.#isWatching = true;
-		this.#clock.after(RECHECK_MS, () => {
-			this.#isWatching = false;
+		this.#cancelWatch ??= this.#clock.after(RECHECK_MS, () => {
+			this.#cancelWatch = undefined;
 			if (this.#open.size === 0) return;
 			this.#watch();
 			void this.recheck();

@@ -167,6 +167,16 @@ for (const backend of backends()) {
 			expect(recipient.decapsulate(first.ciphertext), 'again').to.deep.equal(first.sharedSecret);
 		});
 
+		it('agrees for a key without a seed, on whichever backend the other side is', () => {
+			for (const other of backends()) {
+				const fresh = suite.newKemKey();
+				expect(fresh.publicKey).to.have.length(SIZES.kemPublicKey);
+				expect(fresh.publicKey).not.to.deep.equal(suite.newKemKey().publicKey);
+				const { ciphertext, sharedSecret } = createSuite(other).encapsulate(fresh.publicKey);
+				expect(fresh.decapsulate(ciphertext)).to.deep.equal(sharedSecret);
+			}
+		});
+
 		it('gives an unrelated secret for a ciphertext of somebody else, or with one bit flipped', () => {
 			const { ciphertext, sharedSecret } = suite.encapsulate(recipient.publicKey);
 			expect(stranger.decapsulate(ciphertext)).not.to.deep.equal(sharedSecret);

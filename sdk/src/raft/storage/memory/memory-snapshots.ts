@@ -1,5 +1,7 @@
 /** Snapshots of a member without a disk, or of a test's. */
+
 import { MeshError } from '../../../errors.ts';
+import { copyOf } from '../../../wire/bytes.ts';
 import type { SnapshotReader, SnapshotStore, SnapshotWriter } from '../snapshot-store.ts';
 
 export class MemorySnapshots implements SnapshotStore {
@@ -19,7 +21,7 @@ export class MemorySnapshots implements SnapshotStore {
 		return {
 			write: async (bytes) => {
 				if (this.isFull()) throw new MeshError('disk_full', 'memory is full; free space and try again');
-				parts.push(bytes.slice());
+				parts.push(copyOf(bytes));
 			},
 			commit: async (index) => {
 				this.whole.set(index, Buffer.concat(parts));

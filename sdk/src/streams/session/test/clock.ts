@@ -15,6 +15,10 @@ export class TestClock implements Clock {
 		return () => this.#timers.delete(timer);
 	}
 
+	get pendingTimers(): number {
+		return this.#timers.size;
+	}
+
 	/** Runs what falls due, in order. */
 	advance(ms: number): void {
 		const endMs = this.#nowMs + ms;

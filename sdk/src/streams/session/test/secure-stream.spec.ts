@@ -382,6 +382,15 @@ describe('the registry of sessions', () => {
 		expect(bobSessions.sessions()).to.have.length(0);
 	});
 
+	it('leaves no timer behind when it ends: one would keep every session alive with it', async () => {
+		const clock = new TestClock();
+		const { aliceSessions, bobSessions } = await secured({ clock });
+		expect(clock.pendingTimers).to.be.greaterThan(0);
+		aliceSessions.end();
+		bobSessions.end();
+		expect(clock.pendingTimers).to.equal(0);
+	});
+
 	it('resumes with a peer that comes back, and remembers its certificate', async () => {
 		const of = members();
 		(await secured({}, of)).near.abort(new Error('gone'));
