@@ -1,6 +1,6 @@
 /**
  * The post-quantum primitives that the suite is built from: ML-DSA-65 (FIPS 204) and ML-KEM-768 (FIPS 203). Two
- * implementations stand behind this interface: native.ts and javascript.ts. What is classical is node:crypto in both.
+ * implementations stand behind this interface: native.ts and javascript.ts. What is classical is one and the same for both (classical.ts).
  */
 
 export const ML_DSA_65 = { seed: 32, publicKey: 1952, signature: 3309, contextMax: 255 } as const;

@@ -1,11 +1,10 @@
 /**
- * The classical halves, on node:crypto whatever the backend: Ed25519 (RFC 8032), X25519 (RFC 7748), HKDF-SHA256
- * (RFC 5869), ChaCha20-Poly1305 (RFC 8439). Keys are raw byte strings outside and KeyObjects inside.
+ * The classical halves, whatever the backend: Ed25519 (RFC 8032), X25519 (RFC 7748), ChaCha20-Poly1305 (RFC 8439) on
+ * node:crypto, HKDF-SHA256 (RFC 5869) on @noble/hashes. Keys are raw byte strings outside and KeyObjects inside.
  */
 import {
 	createCipheriv,
 	createDecipheriv,
-	createHmac,
 	createPrivateKey,
 	createPublicKey,
 	createSecretKey,
@@ -13,6 +12,8 @@ import {
 	generateKeyPairSync,
 	type KeyObject,
 } from 'node:crypto';
+import { hmac as nobleHmac } from '@noble/hashes/hmac.js';
+import { sha256 } from '@noble/hashes/sha2.js';
 import { MeshError } from '../../errors.ts';
 import { concat } from '../../wire/bytes.ts';
 import { requireLength } from './bytes.ts';
@@ -96,12 +97,14 @@ export function hkdfExpand(prk: Uint8Array, info: Uint8Array, length: number): U
 	return okm.slice(0, length);
 }
 
-/** HMAC-SHA256 of the parts, one after the other (RFC 2104). */
+/**
+ * HMAC-SHA256 of the parts, one after the other (RFC 2104). In JavaScript: some thirty of a handshake are of a hundred
+ * bytes, for which Node's objects for key and MAC cost more than hashing, then and when they are collected.
+ */
 export function hmac(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-	// Bytes as a key cost Node two exceptions, which it catches: three times the MAC itself.
-	const mac = createHmac('sha256', createSecretKey(key));
+	const mac = nobleHmac.create(sha256, key);
 	for (const part of parts) mac.update(part);
-	return new Uint8Array(mac.digest());
+	return mac.digest();
 }
 
 /** ChaCha20-Poly1305: ciphertext ‖ 16-byte tag. A nonce is used once per key. */
