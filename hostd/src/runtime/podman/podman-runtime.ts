@@ -345,13 +345,21 @@ export class PodmanRuntime implements Runtime {
 	 * would lose its ports again, or does not start at all: the network is waited for, or stopped here.
 	 */
 	async #settleNetwork(podId: string): Promise<void> {
-		const deadlineMs = Date.now() + INFRA_STOP_MS;
-		while (Date.now() < deadlineMs) {
-			const { infra } = await this.#find(podId);
-			if (infra === undefined || !UNSETTLED.has(infra.State.Status)) return;
-			await sleep(POLL_MS);
-		}
+		if (await this.#isNetworkSettled(podId)) return;
 		await this.#libpod.act('POST', `/pods/${podId}/stop?t=0`);
+		// What has been stopped is still to be tidied up after.
+		await this.#isNetworkSettled(podId);
+	}
+
+	/** Waits for it; false after {@link INFRA_STOP_MS}. */
+	async #isNetworkSettled(podId: string): Promise<boolean> {
+		const deadlineMs = Date.now() + INFRA_STOP_MS;
+		do {
+			const { infra } = await this.#find(podId);
+			if (infra === undefined || !UNSETTLED.has(infra.State.Status)) return true;
+			await sleep(POLL_MS);
+		} while (Date.now() < deadlineMs);
+		return false;
 	}
 
 	/**

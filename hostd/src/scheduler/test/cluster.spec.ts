@@ -31,8 +31,9 @@ describe('scheduler in a mesh in memory', function () {
 	}
 
 	it('is complete with 32 hosts, and places 32 slots one per host', async () => {
-		// It ends when all have answered, however slow the machine is.
-		const { hosts, first } = await start(32, { requester: { windowMs: 8_000 }, bidder: { bidTtlMs: 20_000 } });
+		// It ends when all have answered, however slow the machine is, and an award has its time too.
+		const requester = { windowMs: 8_000, deliveryTimeoutMs: 8_000, awardTimeoutMs: 28_000 };
+		const { hosts, first } = await start(32, { requester, bidder: { bidTtlMs: 20_000 } });
 		const workload = createWorkload();
 		const events = await placeAndAdmit(first.scheduler, workload, workload.request(first.machineId, 32));
 		const outcomes = ofType(events, 'outcome');
