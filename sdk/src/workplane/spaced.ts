@@ -23,8 +23,15 @@ export class Spaced {
 	ask(): void {
 		if (this.#closed || this.#timer !== undefined) return;
 		const { soonMs = 0, spacingMs } = this.#options;
-		const waitMs = Math.max(soonMs, this.#actedAtMs + spacingMs() - performance.now());
-		this.#timer = setTimeout(() => void this.now(), waitMs);
+		this.#arm(Math.max(performance.now() + soonMs, this.#actedAtMs + spacingMs()));
+	}
+
+	/** Timers count from when the event loop last looked at the clock: one may fire before its time. */
+	#arm(dueMs: number): void {
+		this.#timer = setTimeout(() => {
+			if (performance.now() < dueMs) this.#arm(dueMs);
+			else void this.now();
+		}, dueMs - performance.now());
 	}
 
 	/** At once, or as soon as what is under way is done. */
