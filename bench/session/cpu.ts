@@ -7,7 +7,7 @@ export interface Quantiles {
 	readonly ownP99Ms: number;
 }
 
-const rounded = (value: number, digits = 3): number => Number(value.toFixed(digits));
+const rounded = (value: number): number => Number(value.toFixed(3));
 
 export interface Cpu {
 	/** Of all threads. */

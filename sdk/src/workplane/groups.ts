@@ -353,8 +353,9 @@ function commandOf(change: MembershipChange): Exclude<MembersCommand, { type: 'f
 /** Again when it fails: a voter that has not yet heard how a change of the members ended does not stand for election. */
 async function giveUpLeadership(group: Group<unknown, unknown, unknown>): Promise<void> {
 	const untilMs = performance.now() + HAND_OVER_MS;
-	while (group.role === 'leader' && group.confState.voters.length > 1 && performance.now() < untilMs)
-		await group.transferLeadership().catch(() => undefined);
+	// A group that failed keeps its role, and has nothing to hand over.
+	const mayHandOver = (): boolean => group.hasQuorum && group.role === 'leader' && group.confState.voters.length > 1;
+	while (mayHandOver() && performance.now() < untilMs) await group.transferLeadership().catch(() => undefined);
 }
 
 function votes({ voters, votersOutgoing }: ConfState, id: number): boolean {

@@ -345,14 +345,14 @@ export class PodmanRuntime implements Runtime {
 	 * would lose its ports again, or does not start at all: the network is waited for, or stopped here.
 	 */
 	async #settleNetwork(podId: string): Promise<void> {
-		if (await this.#isNetworkSettled(podId)) return;
+		if (await this.#networkSettles(podId)) return;
 		await this.#libpod.act('POST', `/pods/${podId}/stop?t=0`);
 		// What has been stopped is still to be tidied up after.
-		await this.#isNetworkSettled(podId);
+		await this.#networkSettles(podId);
 	}
 
 	/** Waits for it; false after {@link INFRA_STOP_MS}. */
-	async #isNetworkSettled(podId: string): Promise<boolean> {
+	async #networkSettles(podId: string): Promise<boolean> {
 		const deadlineMs = Date.now() + INFRA_STOP_MS;
 		do {
 			const { infra } = await this.#find(podId);

@@ -2,7 +2,6 @@
  * The backend on @noble/post-quantum: the fallback where node:crypto lacks the algorithms, and the oracle that the
  * native one is compared with. About ten times slower, and not hardened against timing as native code is.
  */
-
 import { randomBytes } from 'node:crypto';
 import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js';
 import { ml_kem768 } from '@noble/post-quantum/ml-kem.js';

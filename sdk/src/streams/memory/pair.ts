@@ -1,5 +1,4 @@
 /** Two byte streams joined in memory. What one side writes the other reads, in order, without copies or latency. */
-
 import { MeshError } from '../../errors.ts';
 import { copyOf } from '../../wire/bytes.ts';
 import type { ByteStream } from '../transport.ts';

@@ -7,7 +7,6 @@
  * Pure: bytes in, messages out. Anything unexpected throws; the session closes on that, because after one wrong
  * length nothing that follows can be trusted.
  */
-
 import { MeshError } from '../../errors.ts';
 import { copyOf } from '../../wire/bytes.ts';
 import { LIMITS } from '../../wire/limits.ts';

@@ -1,5 +1,4 @@
 /** What the two first frames of a session say, and how long they may take. */
-
 import { MeshError } from '../../errors.ts';
 import { copyOf } from '../../wire/bytes.ts';
 import { LIMITS } from '../../wire/limits.ts';

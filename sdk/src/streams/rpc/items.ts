@@ -3,7 +3,6 @@
  * its consumer takes items. So a paused reader costs one window plus at most one item, loses nothing, and delays no
  * other call of the session.
  */
-
 import { MeshError } from '../../errors.ts';
 import { copyOf } from '../../wire/bytes.ts';
 

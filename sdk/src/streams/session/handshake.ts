@@ -2,7 +2,6 @@
  * Runs a handshake over bytes: frames (`u16 length | message`), the time limit, the identity's answers. A side that gives
  * up says why and waits a moment for the other to hear it.
  */
-
 import { MeshError } from '../../errors.ts';
 import { copyOf } from '../../wire/bytes.ts';
 import type { PeerId } from '../../wire/ids.ts';

@@ -2,7 +2,6 @@
  * A session over any byte stream: the handshake, then one record layer for both directions. For unix sockets, and for the
  * relay of the owner's tool through an entry host, which forwards and cannot read.
  */
-
 import { MeshError } from '../../errors.ts';
 import { copyOf } from '../../wire/bytes.ts';
 import type { PeerId } from '../../wire/ids.ts';

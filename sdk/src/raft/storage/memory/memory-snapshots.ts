@@ -1,5 +1,4 @@
 /** Snapshots of a member without a disk, or of a test's. */
-
 import { MeshError } from '../../../errors.ts';
 import { copyOf } from '../../../wire/bytes.ts';
 import type { SnapshotReader, SnapshotStore, SnapshotWriter } from '../snapshot-store.ts';
