@@ -75,6 +75,8 @@ export interface MembershipOptions {
 	readonly manifests: () => ReadonlyMap<RecordCid, Manifest>;
 	/** Makes an epoch final where something must agree first, as a Raft majority does. Absent: it is at once. */
 	readonly commit: ((change: MembershipChange, link: EpochLink) => Promise<void>) | undefined;
+	/** Leaves what is known of the members with our host, for members that we cannot tell. */
+	readonly keep: () => Promise<void>;
 	readonly log: Logger;
 	/** @default 3.5 MiB, with which an answer to a newcomer is sure to fit into one message */
 	readonly historyBytesMax?: number;
@@ -294,7 +296,7 @@ export class MembershipOffice {
 		beforeKnown: (() => Promise<unknown>) | undefined,
 		isHeadstrong: boolean,
 	): Promise<void> {
-		const { trust, wid, secrets, commit, log } = this.#options;
+		const { trust, wid, secrets, commit, keep, log } = this.#options;
 		const chain = this.#chain;
 		// Asked again after an answer was lost: it is in already.
 		if (change.type === 'admit' && chain.member(change.cert.replicaId) !== undefined) return;
@@ -327,6 +329,7 @@ export class MembershipOffice {
 		await beforeKnown?.().catch((error) => log.debug('not told before it was put out', { error }));
 		trust.offer(wid, [link]);
 		log.info('membership changed', { e: draft.body.e, members: draft.body.members.length });
+		if (commit === undefined) await keep();
 		this.#warnWhenLong(chain);
 	}
 
@@ -355,8 +358,8 @@ export class MembershipOffice {
 
 	/**
 	 * Asks every member that we have a session with. Where the charter takes fewer signatures than a majority, two members
-	 * could make two epochs after the same one: then nobody must know of another, unless `isHeadstrong`. Throws `conflict`,
-	 * `no_quorum`.
+	 * could make two epochs after the same one: then nobody must know of another, unless `isHeadstrong`, and of those who
+	 * cannot be asked no host. Throws `conflict`, `no_quorum`.
 	 */
 	async #gather(
 		chain: EpochChain,
@@ -364,7 +367,7 @@ export class MembershipOffice {
 		papers: CosignPapers | undefined,
 		isHeadstrong: boolean,
 	): Promise<RecordSignature[]> {
-		const { keys, directory, log } = this.#options;
+		const { keys, trust, wid, directory, log } = this.#options;
 		const needed = chain.signaturesNeeded;
 		const self = keys.peer.peerId as ReplicaId;
 		const signatures = chain.member(self) === undefined ? [] : [this.#sign(draft.body)];
@@ -379,6 +382,7 @@ export class MembershipOffice {
 			return { k, s };
 		});
 		const isExclusive = needed * 2 > chain.head.members.length;
+		let isSomebodyMissing = false;
 		for (const answer of await Promise.allSettled(asked)) {
 			if (answer.status === 'fulfilled') {
 				if (signatures.length < needed) signatures.push(answer.value);
@@ -387,6 +391,12 @@ export class MembershipOffice {
 			const error = answer.reason as Error;
 			log.debug('a member did not sign', { error });
 			if (!isExclusive && !isHeadstrong && isMeshError(error, 'conflict')) throw error;
+			isSomebodyMissing = true;
+		}
+		if (!isExclusive) {
+			if (isSomebodyMissing) await trust.refresh(wid).catch((error) => log.debug('no host can be asked', { error }));
+			if (chain.head.cid !== draft.body.prev)
+				throw new MeshError('conflict', `another member has made epoch ${draft.body.e} meanwhile`);
 		}
 		if (signatures.length < needed) {
 			throw new MeshError(

@@ -30,7 +30,7 @@ const SUCCESSOR_MS = 20_000;
 export interface Supervisor {
 	/** Takes part in the members group of a stateful workload in a pod. In `dev` mode the first group opens it. */
 	openMembers(): Promise<void>;
-	/** Dials replicas that others named. */
+	/** Dials replicas that others named; resolves when it has tried all who are members now. */
 	meet(hints: readonly MemberHint[]): Promise<void>;
 }
 
@@ -104,6 +104,7 @@ export function superviseReplica(
 		wid: own.wid,
 		manifests: () => charter.manifests,
 		commit: groups === undefined ? undefined : (change, link) => groups.commit(change, link),
+		keep: () => roster.keepNow(),
 	});
 	directory.onCosign = (epoch, certs, papers) => office.cosign(epoch, certs, papers);
 	directory.onRenewal = () => office.renewal(Date.now(), 'early');
@@ -178,7 +179,7 @@ export function superviseReplica(
 					},
 					onReconcile(status) {
 						workplane.emit('reconcile', status);
-						// Who has lost sight of the others asks the hosts how far they are, before it signs anything alone.
+						// Who has lost sight of the others hears from the hosts how far they are, while its tender is out.
 						if (status.acted && !isStateful) void trust.refresh(own.wid).catch(() => undefined);
 					},
 				},
@@ -323,7 +324,11 @@ export function superviseReplica(
 		},
 		async meet(hints) {
 			await roster.keepNow();
-			await seeker.meet(hints);
+			const isMember = ({ replicaId }: MemberHint): boolean => trust.chain(own.wid)?.member(replicaId) !== undefined;
+			const met = seeker.meet(hints.filter(isMember));
+			// Hosts name replicas for a while after they are gone.
+			void seeker.meet(hints);
+			await met;
 		},
 	};
 }

@@ -1,7 +1,9 @@
 /** The QUIC transport of libp2p with our settings and our streams. */
+import { setMaxListeners } from 'node:events';
 import { quic } from '@chainsafe/libp2p-quic';
 import type {
 	CreateListenerOptions,
+	Listener,
 	MultiaddrConnection,
 	Transport,
 	Upgrader,
@@ -31,6 +33,11 @@ const STREAMS_MAX = 512;
 const STREAM_BYTES = 1024 * 1024;
 const CONNECTION_BYTES = 16 * 1024 * 1024;
 const SOCKET_BYTES = 1024 * 1024;
+/**
+ * TLS handshakes that a listener answers at once. The stock one answers them in turn, so that whoever begins one and falls
+ * silent, as a process does that is killed, keeps everybody else out until the idle timeout.
+ */
+const ACCEPTS_MAX = 64;
 
 /** Puts something between a connection and its streams before libp2p sees it, or throws to have it closed. */
 export type QuicLayer = (
@@ -60,9 +67,38 @@ export function quicTransport(
 		transport.dial = (address, options): ReturnType<Transport['dial']> =>
 			dial.call(transport, address, { ...options, upgrader: withLayer(options.upgrader, layer, gate) });
 		transport.createListener = (options: CreateListenerOptions) =>
-			createListener.call(transport, { ...options, upgrader: withLayer(options.upgrader, layer, gate) });
+			answeringMany(createListener.call(transport, { ...options, upgrader: withLayer(options.upgrader, layer, gate) }));
 		return transport;
 	};
+}
+
+/** As the stock transport has it. */
+interface StockListener extends Listener {
+	readonly state: { readonly status: string; readonly controller?: AbortController };
+	/** Answers one handshake after the other, until the listener closes. */
+	awaitInboundConnections(): Promise<void>;
+}
+
+function answeringMany(listener: Listener): Listener {
+	if (!isStock(listener)) throw notStock();
+	const { listen } = listener;
+	listener.listen = async (address) => {
+		await listen.call(listener, address);
+		const { controller } = listener.state;
+		if (controller === undefined) throw notStock();
+		setMaxListeners(ACCEPTS_MAX, controller.signal);
+		// The listener has begun the first.
+		for (let i = 1; i < ACCEPTS_MAX; i++) void listener.awaitInboundConnections();
+	};
+	return listener;
+}
+
+function isStock(listener: Listener): listener is StockListener {
+	return 'awaitInboundConnections' in listener && 'state' in listener;
+}
+
+function notStock(): MeshError {
+	return new MeshError('internal', 'the QUIC transport is not the one that this was made for');
 }
 
 /** The upgrader, handing on our muxer over the layer in place of the transport's own. */
@@ -71,9 +107,7 @@ function withLayer(upgrader: Upgrader, layer: QuicLayer, gate: ConnectionGate): 
 		// The QUIC transport always skips encryption and names the peer: TLS has done both.
 		const { muxerFactory, remotePeer, signal } = options as UpgraderWithoutEncryptionOptions;
 		const native = muxerFactory === undefined ? undefined : nativeOf(muxerFactory);
-		if (native === undefined || remotePeer === undefined) {
-			throw new MeshError('internal', 'the QUIC transport is not the one that this was made for');
-		}
+		if (native === undefined || remotePeer === undefined) throw notStock();
 		// Before the handshake, which costs us more than the limits do; libp2p would ask after it.
 		if (role === 'responder') gate.admit(connection, remotePeer);
 		else gate.requireSpokenTo(remotePeer);

@@ -16,6 +16,7 @@ import {
 	openCsr,
 	openRecord,
 	openSealedAdmission,
+	type Roster,
 	requestAdmission,
 	signRecord,
 } from '../../identity/index.ts';
@@ -27,10 +28,10 @@ import { Secrets } from '../secrets.ts';
 
 /** A member that holds slot 0, with whoever is given besides. */
 function scene(
-	options: Partial<MembershipOptions> & { readonly bornMs?: number } = {},
+	options: Partial<MembershipOptions> & { readonly bornMs?: number; readonly find?: () => Roster[] } = {},
 	others: readonly number[] = [1],
 ) {
-	const { bornMs = Date.now(), ...more } = options;
+	const { bornMs = Date.now(), find = () => [], ...more } = options;
 	const workload = createEpochWorkload();
 	const { body } = workload.charter;
 	const own = workload.replica(0);
@@ -45,7 +46,7 @@ function scene(
 	const trust = new Trust({
 		owner: workload.owner.publicKey,
 		openCharter: (envelope) => openRecord('charter', envelope),
-		find: async () => [],
+		find: async () => find(),
 	});
 	trust.learn({ charter: workload.charter.envelope, links: [workload.owned(founding)] });
 	trust.onChange(() => secrets.follow(chainOf().head.body.groupKeyCommit));
@@ -59,6 +60,7 @@ function scene(
 		machine: () => ({ machineId, cert: { sigKey: machine.signer.publicKey, labels: {} } }) as OpenedMachine,
 		manifests: () => new Map([[body.manifestCid, MANIFEST]]),
 		commit: undefined,
+		keep: async () => undefined,
 		log: createLogger({
 			level: 'warn',
 			format: 'json',
@@ -176,6 +178,28 @@ describe('changes of a workload’s membership', () => {
 			await office.admit(papersOf(2, 1).papers);
 			expect(chainOf().head.members).to.have.length(3);
 			expect(asked).to.equal(3);
+		});
+
+		it('follows what hosts know of a member that cannot be asked', async () => {
+			const found: Roster[] = [];
+			const { office, papersOf, chainOf, workload, replicas } = scene({ find: () => found });
+			const draft = chainOf().draft([{ type: 'admit', cert: workload.replica(2).cert(Date.now()) }], {
+				tsMs: Date.now(),
+			});
+			const other = signedLink(draft, [replicas[0] as TestReplica]);
+			const { charter } = workload;
+			found.push({ charter: charter.envelope, links: [...chainOf().linksSince(-1), other] });
+			await rejected('unauthorized', office.admit(papersOf(2, 1).papers));
+			await office.admit(papersOf(3, 1).papers);
+			expect(chainOf().head.e).to.equal(2);
+			expect(chainOf().head.members.map(({ slot }) => slot)).to.deep.equal([0, 1, 2, 3]);
+		});
+
+		it('leaves a change with the host before the newcomer is told', async () => {
+			let kept = 0;
+			const { office, papersOf, chainOf } = scene({ keep: async () => void (kept = chainOf().head.e) });
+			await office.admit(papersOf(2, 1).papers);
+			expect(kept).to.equal(1);
 		});
 	});
 

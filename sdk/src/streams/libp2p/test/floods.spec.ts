@@ -1,5 +1,7 @@
 /** Peers that open connections and streams and then do nothing, or too much. */
 import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { quic } from '@chainsafe/libp2p-quic';
 import { yamux } from '@chainsafe/libp2p-yamux';
 import { generateKeyPair } from '@libp2p/crypto/keys';
@@ -13,6 +15,7 @@ import { afterEach, describe, it } from 'mocha';
 import { Sessions } from '../../session/sessions.ts';
 import { createTestMesh, type TestMesh } from '../../session/test/identities.ts';
 import { assembleNode, peerIdFromSeed } from '../node.ts';
+import type { QuicConfig } from '../quic.ts';
 import { secureWire } from '../wire.ts';
 
 const QUIC = '/ip4/127.0.0.1/udp/0/quic-v1';
@@ -26,12 +29,17 @@ describe('floods of connections', function () {
 		await Promise.all(open.splice(0).map((one) => one[Symbol.asyncDispose]()));
 	});
 
-	async function join(mesh: TestMesh, name: string, listen: readonly string[], onRefused = () => undefined) {
+	async function join(
+		mesh: TestMesh,
+		name: string,
+		listen: readonly string[],
+		{ onRefused = () => undefined, quic }: { readonly onRefused?: () => void; readonly quic?: QuicConfig } = {},
+	) {
 		const seed = randomBytes(32);
 		const peer = peerIdFromSeed(seed);
 		const limits = { timeoutMs: 3_000 };
 		const sessions = new Sessions({ identity: mesh.issue(name, peer), self: peer, limits, onRefused });
-		const { node, transport } = await assembleNode({ seed, listen }, secureWire(sessions));
+		const { node, transport } = await assembleNode({ seed, listen }, secureWire(sessions, { quic }));
 		open.push(transport);
 		return { peer, node, transport, sessions };
 	}
@@ -79,10 +87,36 @@ describe('floods of connections', function () {
 		expect(target.sessions.pendingCount).to.equal(0);
 	});
 
+	it('QUIC handshakes that fall silent keep nobody else waiting', async () => {
+		const mesh = createTestMesh();
+		// Far longer than a dial waits.
+		const target = await join(mesh, 'target', [QUIC], { quic: { idleTimeoutMs: 60_000 } });
+		target.transport.handle('/y', (stream) => void stream.close());
+		const addresses = target.transport.addresses();
+		const port = Number(/udp\/(\d+)/.exec(addresses[0] ?? '')?.[1]);
+		const silent = quic()({ logger: target.node.logger, privateKey: await generateKeyPair('Ed25519') });
+		open.push({ [Symbol.asyncDispose]: async () => void (await (silent as typeof silent & Startable).stop?.()) });
+		for (let i = 0; i < 16; i++) {
+			// Passes on how a handshake begins, and keeps the answer to itself.
+			const between = createSocket('udp4').bind(0, '127.0.0.1');
+			open.push({ [Symbol.asyncDispose]: () => new Promise((resolve) => void between.close(resolve)) });
+			await once(between, 'listening');
+			const answered = new Promise<void>((resolve) => {
+				between.on('message', (bytes, from) => (from.port === port ? resolve() : between.send(bytes, port)));
+			});
+			const bait = multiaddr(`/ip4/127.0.0.1/udp/${between.address().port}/quic-v1`);
+			void fails(silent.dial(bait, { upgrader: undefined as never, signal: AbortSignal.timeout(10_000) }));
+			await answered;
+			between.removeAllListeners('message');
+		}
+		const member = await join(mesh, 'member', [QUIC]);
+		await member.transport.dial(target.peer, '/y', { addresses });
+	});
+
 	it('a peer that hammers is hung up on before its handshake, and does not keep a member out', async () => {
 		let refused = 0;
 		const mesh = createTestMesh();
-		const target = await join(mesh, 'target', [QUIC], () => void refused++);
+		const target = await join(mesh, 'target', [QUIC], { onRefused: () => void refused++ });
 		target.transport.handle('/y', (stream) => void stream.close());
 		const addresses = target.transport.addresses();
 		const stranger = await join(createTestMesh(), 'stranger', []);
