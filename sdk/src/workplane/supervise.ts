@@ -177,11 +177,7 @@ export function superviseReplica(
 						if (!isResponsible()) throw new MeshError('conflict', 'another replica replaces those that were lost');
 						return office.admit(papers);
 					},
-					onReconcile(status) {
-						workplane.emit('reconcile', status);
-						// Who has lost sight of the others hears from the hosts how far they are, while its tender is out.
-						if (status.acted && !isStateful) void trust.refresh(own.wid).catch(() => undefined);
-					},
+					onReconcile: (status) => workplane.emit('reconcile', status),
 				},
 				log,
 				metrics,
