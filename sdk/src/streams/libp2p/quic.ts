@@ -35,9 +35,10 @@ const CONNECTION_BYTES = 16 * 1024 * 1024;
 const SOCKET_BYTES = 1024 * 1024;
 /**
  * TLS handshakes that a listener answers at once. The stock one answers them in turn, so that whoever begins one and falls
- * silent, as a process does that is killed, keeps everybody else out until the idle timeout.
+ * silent, as a process does that is killed, keeps everybody else out until the idle timeout. With 64, twenty peers that
+ * hammer cost a host 50 MiB more.
  */
-const ACCEPTS_MAX = 64;
+const ACCEPTS_MAX = 16;
 
 /** Puts something between a connection and its streams before libp2p sees it, or throws to have it closed. */
 export type QuicLayer = (

@@ -96,7 +96,7 @@ describe('floods of connections', function () {
 		const port = Number(/udp\/(\d+)/.exec(addresses[0] ?? '')?.[1]);
 		const silent = quic()({ logger: target.node.logger, privateKey: await generateKeyPair('Ed25519') });
 		open.push({ [Symbol.asyncDispose]: async () => void (await (silent as typeof silent & Startable).stop?.()) });
-		for (let i = 0; i < 16; i++) {
+		for (let i = 0; i < 10; i++) {
 			// Passes on how a handshake begins, and keeps the answer to itself.
 			const between = createSocket('udp4').bind(0, '127.0.0.1');
 			open.push({ [Symbol.asyncDispose]: () => new Promise((resolve) => void between.close(resolve)) });
