@@ -2,6 +2,7 @@
  * The session with one remote process, over one link or, for a moment, several: when both sides dial at once, or a
  * link broke for one side first. All but one are retired without failing a call in flight; callers never notice.
  */
+import { isMeshError } from '../../errors.ts';
 import type { PeerId } from '../../wire/ids.ts';
 import { makeCaller } from './calls-out.ts';
 import type { Caller, Contract, Methods } from './contract.ts';
@@ -10,6 +11,8 @@ import type { Session } from './session.types.ts';
 
 /** How long the link that is to stay may take to prove that it lives. */
 const PROOF_MS = 2_000;
+/** Proofs in a row that a link may miss: who could not run for a while finds its deadline over before it reads the answer. */
+const MISSES_MAX = 3;
 
 export class PeerSession<P> implements Session<P> {
 	readonly remote: PeerId;
@@ -120,6 +123,7 @@ export class PeerSession<P> implements Session<P> {
 	async #settle(): Promise<void> {
 		if (this.#settling) return;
 		this.#settling = true;
+		let misses = 0;
 		try {
 			for (;;) {
 				const best = this.#best();
@@ -128,7 +132,10 @@ export class PeerSession<P> implements Session<P> {
 				try {
 					await best.ping(PROOF_MS);
 				} catch (error) {
-					best.abort(error as Error);
+					misses++;
+					// The remote may have retired the others by now, and both sides would have nothing left.
+					if (misses === MISSES_MAX || !isMeshError(error, 'deadline')) best.abort(error as Error);
+					if (!best.open) misses = 0;
 					continue;
 				}
 				if (best === this.#best()) for (const link of others) link.retire();
