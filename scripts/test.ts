@@ -1,13 +1,15 @@
 /**
- * `npm test [-- FILTER…] [--grep TEXT]`: every spec of the repository, one after the other, ending with
- * `N passed, N failed, N skipped`. In CI (CI=true) a skipped test is a failure. `npm run test:adversarial` runs every test
- * of what an adversary may try, and with them the attacks that take too long for every run.
+ * `npm test [-- FILTER…] [--grep TEXT]`: every spec of the repository, ending with `N passed, N failed, N skipped`. In CI
+ * (CI=true) a skipped test is a failure. `npm run test:adversarial` runs every test of what an adversary may try, and with
+ * them the attacks that take too long for every run. Whole systems, whose tests wait most of the time, run in a process
+ * beside the rest, and are shown after it.
  */
 import { globSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
-import Mocha from 'mocha';
 import { LINES } from '../hostd/test/adversarial/lines.ts';
+import { isBeside, startBeside, tell } from './test/beside.ts';
+import { type Counts, runLane } from './test/lane.ts';
 
 const { values, positionals } = parseArgs({
 	allowPositionals: true,
@@ -27,30 +29,38 @@ const files = (values.adversarial ? adversarial() : specs)
 	.filter((file) => positionals.length === 0 || positionals.some((part) => file.includes(part)))
 	.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
 
-const mocha = new Mocha({ reporter: 'spec', timeout: 10_000, bail: values.bail, checkLeaks: false });
-// Mocha's check mark is coloured in CI even where no terminal is.
-if (!process.stdout.isTTY) Mocha.reporters.Base.symbols.ok = '✔';
-if (values.grep !== undefined) mocha.grep(values.grep);
-for (const file of files) mocha.addFile(file);
-await mocha.loadFilesAsync();
+const systems = files.filter(isSystem);
+const others = files.filter((file) => !isSystem(file));
+if (isBeside) tell(await runLane(systems, values));
+else if (systems.length === 0 || others.length === 0) end([await runLane(files, values)]);
+else {
+	const beside = startBeside(import.meta.filename, process.argv.slice(2));
+	const counts = await runLane(others, values);
+	end(values.bail && counts.failed > 0 ? [counts] : [counts, await beside.show()]);
+}
 
-let passed = 0;
-let failed = 0;
-let skipped = 0;
-const runner = mocha.run(() => {
+function end(lanes: readonly Counts[]): void {
+	const sum = (of: keyof Counts): number => lanes.reduce((total, counts) => total + counts[of], 0);
+	const [passed, failed, skipped] = [sum('passed'), sum('failed'), sum('skipped')];
 	const inCi = process.env['CI'] === 'true';
 	if (inCi && skipped > 0) console.log(`\nIn CI a skipped test is a failure: ${skipped} skipped.`);
 	if (passed + failed + skipped === 0) console.log('\nNo test matched.');
 	console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
 	process.exit(failed > 0 || passed + skipped === 0 || (inCi && skipped > 0) ? 1 : 0);
-});
-runner.on('pass', () => passed++);
-runner.on('fail', () => failed++);
-runner.on('pending', () => skipped++);
+}
 
-/** Cores first, whole systems last: the first red line is then the most telling one. */
+/** Starts processes or containers. */
+function isSystem(file: string): boolean {
+	return rank(file) > 1 || file.includes('adversarial') || file.includes('podman');
+}
+
+/**
+ * Cores first, whole systems last: the first red line is then the most telling one. At the very end the kills, which use
+ * every processor that there is.
+ */
 function rank(file: string): number {
 	if (file.includes('/core/')) return 0;
+	if (file.includes('kills')) return 4;
 	if (file.includes('e2e')) return 3;
 	return file.startsWith('examples') || file.startsWith('scripts') ? 2 : 1;
 }
