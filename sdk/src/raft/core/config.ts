@@ -56,6 +56,8 @@ export interface RaftOptions {
 	readonly validateConfChanges?: boolean;
 	/** Voters who reject tell what is committed; off only to reproduce others' transcripts. @default true */
 	readonly sharesCommitInVotes?: boolean;
+	/** A snapshot whose members do not include this node is installed all the same; off only to reproduce others' transcripts. @default true */
+	readonly restoresForeignSnapshots?: boolean;
 	/** What an entry counts against the limits in bytes. @default its payload plus 16 */
 	readonly entryBytes?: (entry: Entry) => number;
 }
@@ -104,6 +106,7 @@ export function resolveRaftConfig(options: RaftOptions): RaftConfig {
 		forwardProposals: options.forwardProposals ?? false,
 		validateConfChanges: options.validateConfChanges ?? true,
 		sharesCommitInVotes: options.sharesCommitInVotes ?? true,
+		restoresForeignSnapshots: options.restoresForeignSnapshots ?? true,
 		entryBytes: options.entryBytes ?? ((entry) => entry.data.byteLength + ENTRY_OVERHEAD_BYTES),
 	};
 	check(config);

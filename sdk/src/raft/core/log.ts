@@ -274,11 +274,16 @@ export class RaftLog {
 		);
 		invariant(compactIndex <= snapshot.index, `compacting to ${compactIndex}, beyond snapshot ${snapshot.index}`);
 		this.snapshot = snapshot;
-		if (compactIndex <= this.#compactedIndex) return;
-		const term = this.termAt(compactIndex);
-		invariant(term !== undefined, `entry ${compactIndex} is not in the log`);
-		this.#entries = this.#entries.slice(compactIndex - this.#compactedIndex);
-		this.#compactedIndex = compactIndex;
+		this.dropTo(compactIndex);
+	}
+
+	/** Entries up to `index` leave memory, whoever may need them. Only {@link compact} knows that nobody does. */
+	dropTo(index: number): void {
+		if (index <= this.#compactedIndex) return;
+		const term = this.termAt(index);
+		invariant(term !== undefined, `entry ${index} is not in the log`);
+		this.#entries = this.#entries.slice(index - this.#compactedIndex);
+		this.#compactedIndex = index;
 		this.#compactedTerm = term;
 	}
 }

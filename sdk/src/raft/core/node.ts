@@ -172,7 +172,8 @@ class Node implements RaftNode {
 		const state = this.#state;
 		if (state.isLeader) transferLeadership(state, to);
 		else if (state.role === 'follower' && state.leader !== NONE) {
-			state.send({ type: 'transfer-leader', from: state.id, to: state.leader, term: 0, transferee: to });
+			const { id: from, leader, currentTerm: term } = state;
+			state.send({ type: 'transfer-leader', from, to: leader, term, transferee: to });
 		}
 	}
 

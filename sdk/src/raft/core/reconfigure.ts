@@ -3,7 +3,7 @@ import { decodeConfChange } from './conf-change.ts';
 import { changeMembership, ImpossibleChange, type Membership, restoreMembership } from './membership.ts';
 import { broadcastAppend, maybeCommit, sendAppend } from './replication.ts';
 import type { RaftState } from './state.ts';
-import type { ConfChange, SnapshotMeta } from './types.ts';
+import type { ConfChange, ConfState, MemberId, SnapshotMeta } from './types.ts';
 import { NONE } from './types.ts';
 
 /** Why `change` cannot follow the membership in force; undefined when it can. */
@@ -56,6 +56,7 @@ function switchTo(state: RaftState, membership: Membership): void {
 export function restoreSnapshot(state: RaftState, snapshot: SnapshotMeta): boolean {
 	const { log } = state;
 	if (snapshot.index <= log.commitIndex) return false;
+	if (!state.config.restoresForeignSnapshots && !isMember(snapshot.confState, state.id)) return false;
 	if (log.holds(snapshot.index, snapshot.term)) {
 		// The log has it all: keep what follows.
 		log.commitTo(snapshot.index);
@@ -66,4 +67,8 @@ export function restoreSnapshot(state: RaftState, snapshot: SnapshotMeta): boole
 	state.confAppliedIndex = snapshot.index;
 	state.changedConfState = state.membership.confState();
 	return true;
+}
+
+function isMember({ voters, votersOutgoing, learners }: ConfState, id: MemberId): boolean {
+	return voters.includes(id) || votersOutgoing.includes(id) || learners.includes(id);
 }
