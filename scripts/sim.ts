@@ -4,12 +4,15 @@
  */
 import { type SimulationResult, simulate } from '../sdk/src/raft/sim/index.ts';
 import { readOptions, runScript, UsageError, wholeNumber } from './command-line.ts';
+import { plantAll } from './raft-bugs/campaign.ts';
 
 const USAGE = `npm run sim -- raft [options]
   --seeds N   how many seeds to run (default 1000)
   --from S    the first of them (default 1)
   --seed S    one seed only, to replay it
   --nodes N   members at the start (default 5)
+  --mutate    plant bugs in the core instead, one at a time, and say which were caught; --seeds for each (default 1000)
+  --only TEXT with --mutate: only bugs with this in their name
 `;
 const PROGRESS_EVERY_MS = 500;
 
@@ -19,6 +22,15 @@ function tell(result: SimulationResult): void {
 	process.stderr.write(`seed ${seed}, at ${violation.atMs} ms: ${violation.message}\n`);
 }
 
+/** Exits 1 when a bug was missed. */
+async function mutate(seeds: number, grep: string | undefined): Promise<number> {
+	const startMs = performance.now();
+	const report = await plantAll({ seeds, grep, say: (what) => process.stderr.write(`${what}\n`) });
+	const seconds = Math.round((performance.now() - startMs) / 1000);
+	process.stdout.write(`${JSON.stringify({ what: 'raft', ...report, seconds })}\n`);
+	return report.missed.length > 0 ? 1 : 0;
+}
+
 await runScript(USAGE, async ([what, ...args]) => {
 	if (what !== 'raft') throw new UsageError('say what to simulate: raft');
 	const values = readOptions(args, {
@@ -26,7 +38,10 @@ await runScript(USAGE, async ([what, ...args]) => {
 		from: { type: 'string', default: '1' },
 		seed: { type: 'string' },
 		nodes: { type: 'string', default: '5' },
+		mutate: { type: 'boolean', default: false },
+		only: { type: 'string' },
 	});
+	if (values.mutate) return mutate(wholeNumber('seeds', values.seeds, 1), values.only);
 	const nodes = wholeNumber('nodes', values.nodes, 1);
 	const first = wholeNumber('from', values.seed ?? values.from, 1);
 	const seeds = values.seed === undefined ? wholeNumber('seeds', values.seeds, 1) : 1;

@@ -105,7 +105,7 @@ class SkipsConsistencyCheck extends RaftState {
 }
 
 /** Many short terms, and entries that travel one by one: what a slow, well-behaved group would hide. */
-const CHURN: Partial<RaftOptions> = {
+export const CHURN: Partial<RaftOptions> = {
 	electionTimeoutMs: 40,
 	heartbeatMs: 10,
 	messageBytesMax: 1,
@@ -114,7 +114,7 @@ const CHURN: Partial<RaftOptions> = {
 	checkQuorum: false,
 };
 /** A deposed leader does not notice by itself. */
-const DEAF: Partial<RaftOptions> = { ...CHURN, messageBytesMax: 4000 };
+export const DEAF: Partial<RaftOptions> = { ...CHURN, messageBytesMax: 4000 };
 
 export const MUTANTS: readonly Mutant[] = [
 	{ name: 'reply before persist', options: { repliesBeforePersist: true } },

@@ -61,6 +61,29 @@ describe('client sessions (thesis §6.3)', () => {
 		expect(runs).to.deep.equal([5]);
 	});
 
+	it('keep the results of what is not acknowledged, though something before it is', () => {
+		const { open, command, runs } = table();
+		open(1);
+		for (const sequence of [1, 2, 3]) command({ session: 1, sequence });
+		command({ session: 1, sequence: 4, ackedBelow: 2 });
+		expect(command({ session: 1, sequence: 3 })).to.equal('again 3');
+		expect(runs).to.deep.equal([1, 2, 3, 4]);
+	});
+
+	it('classic mistake: the session table not in the snapshot', () => {
+		const { open, command, sessions } = table();
+		open(1);
+		command({ session: 1, sequence: 1, callerId: 'x' });
+		const restored = SessionTable.restore(
+			sessions.dump((result) => result),
+			LIMITS,
+			(result) => result,
+		);
+		expect(restored.resultOf(1, 1)).to.deep.equal({ result: 1 });
+		expect(restored.nowMs).to.equal(sessions.nowMs);
+		expect(restored.dump((result) => result)).to.deep.equal(sessions.dump((result) => result));
+	});
+
 	it('refuse an unknown session instead of running twice', () => {
 		const { command, runs } = table();
 		expect(command({ session: 9, sequence: 1 })).to.equal('no-session');

@@ -1,7 +1,12 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
+import type { AppendResponse } from '../index.ts';
 import { jointIndex, jointVote, majorityIndex, majorityVote } from '../quorum.ts';
 import { Cluster, HEARTBEAT_MS } from './cluster.ts';
+
+function acknowledgement(from: number, term: number, index: number): AppendResponse {
+	return { type: 'append-response', from, to: 1, term, index, reject: false, hintIndex: 0, hintTerm: 0 };
+}
 
 describe('commit rule (Raft §5.4.2)', () => {
 	it('commits what a majority holds', () => {
@@ -41,6 +46,8 @@ describe('commit rule (Raft §5.4.2)', () => {
 		});
 		cluster.settle();
 		expect(cluster.terms(3, 5)).to.deep.equal([2]);
+		// The leader knows it of both: the entry of term 2 is on three of five.
+		for (const from of [2, 3]) cluster.deliver(acknowledgement(from, 4, 6));
 		expect(cluster.node(1).status()).to.include({ role: 'leader', term: 4, commitIndex: 5 });
 		// (e): once an entry of its own term is on a majority, both are committed.
 		cluster.isLost = isLost;
