@@ -1,9 +1,11 @@
 /**
  * `npm run sim -- raft --seeds N --nodes 5`: seeded runs of whole groups in virtual time. Progress goes to stderr, the
- * outcome is one JSON line on stdout, and every violation names the seed that replays it (`--seed S`).
+ * outcome is one JSON line on stdout, and every violation names the seed that replays it (`--seed S`). With `--mutate` it
+ * plants bugs in the core and says which of them scripts, tests and simulation notice.
  */
 import { type SimulationResult, simulate } from '../sdk/src/raft/sim/index.ts';
 import { readOptions, runScript, UsageError, wholeNumber } from './command-line.ts';
+import { BUGS } from './raft-bugs/bugs.ts';
 import { plantAll } from './raft-bugs/campaign.ts';
 
 const USAGE = `npm run sim -- raft [options]
@@ -24,6 +26,8 @@ function tell(result: SimulationResult): void {
 
 /** Exits 1 when a bug was missed. */
 async function mutate(seeds: number, grep: string | undefined): Promise<number> {
+	if (!BUGS.some(({ name }) => name.includes(grep ?? '')))
+		throw new UsageError(`no bug has "${grep}" in its name; they stand in scripts/raft-bugs/bugs.ts`);
 	const startMs = performance.now();
 	const report = await plantAll({ seeds, grep, say: (what) => process.stderr.write(`${what}\n`) });
 	const seconds = Math.round((performance.now() - startMs) / 1000);
@@ -41,6 +45,7 @@ await runScript(USAGE, async ([what, ...args]) => {
 		mutate: { type: 'boolean', default: false },
 		only: { type: 'string' },
 	});
+	if (values.only !== undefined && !values.mutate) throw new UsageError('--only goes with --mutate');
 	if (values.mutate) return mutate(wholeNumber('seeds', values.seeds, 1), values.only);
 	const nodes = wholeNumber('nodes', values.nodes, 1);
 	const first = wholeNumber('from', values.seed ?? values.from, 1);

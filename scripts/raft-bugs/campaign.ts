@@ -6,8 +6,9 @@ import { BUGS, type Bug } from './bugs.ts';
 
 const run = promisify(execFile);
 const LANES = 2;
-/** A bug that keeps everything from ending is found by that. */
+/** A bug that keeps a test from ending, or from ever having enough memory, is found by that. */
 const BUG_MS = 120_000;
+const HEAP_MIB = 512;
 
 export interface BugsReport {
 	readonly bugs: number;
@@ -49,12 +50,13 @@ export async function plantAll({ say, seeds, grep = '' }: BugsOptions): Promise<
 async function findBug({ name }: Bug, seeds: number): Promise<string | null> {
 	const at = (file: string): string => join(import.meta.dirname, file);
 	const env = { ...process.env, BEEMESH_BUG: name, BEEMESH_BUG_SEEDS: String(seeds) };
-	const args = ['--conditions=source', '--import', at('plant.ts'), at('detect.ts')];
+	const args = [`--max-old-space-size=${HEAP_MIB}`, '--conditions=source', '--import', at('plant.ts'), at('detect.ts')];
 	try {
 		const { stdout } = await run(process.execPath, args, { env, timeout: BUG_MS, killSignal: 'SIGKILL' });
 		return (JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as { by: string | null }).by;
 	} catch (error) {
-		if ((error as { killed?: boolean }).killed) return 'hangs';
+		const { killed, signal } = error as { killed?: boolean; signal?: string };
+		if (killed || signal === 'SIGABRT') return 'no end';
 		throw new Error(`'${name}' could not be planted: ${(error as Error).message}`, { cause: error });
 	}
 }

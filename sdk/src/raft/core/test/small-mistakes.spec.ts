@@ -1,8 +1,16 @@
 /** Rules that a hurried change breaks without anybody noticing for months: each has been broken on purpose, unnoticed. */
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import type { AppendMessage, AppendResponse, Entry, Message, SnapshotMeta, VoteResponse } from '../index.ts';
-import { Cluster, ELECTION_MS, entry } from './cluster.ts';
+import type {
+	AppendMessage,
+	AppendResponse,
+	ConfChange,
+	Entry,
+	Message,
+	SnapshotMeta,
+	VoteResponse,
+} from '../index.ts';
+import { Cluster, ELECTION_MS, entry, NO_CONTEXT } from './cluster.ts';
 
 function append(
 	to: number,
@@ -47,11 +55,101 @@ describe('votes (Raft §5.2)', () => {
 	});
 });
 
+describe('elections (Raft §5.2)', () => {
+	it('do not begin before the timeout that was drawn', () => {
+		const cluster = new Cluster([1, 2, 3]);
+		cluster.nowMs = (cluster.node(2).nextDeadlineMs() ?? 0) - 1;
+		cluster.step(2, { type: 'tick' });
+		expect(cluster.node(2).status().role).to.equal('follower');
+		cluster.nowMs += 1;
+		cluster.step(2, { type: 'tick' });
+		expect(cluster.node(2).status().role).to.equal('pre-candidate');
+	});
+
+	it('are told of to a leader of an older term, whose followers ignore campaigns (thesis §9.6)', () => {
+		const cluster = new Cluster([1, 2, 3]);
+		cluster.deliver(append(2, 5, [3, 1], []));
+		cluster.queue = [];
+		cluster.deliver({ type: 'heartbeat', from: 3, to: 2, term: 4, commit: 0, readSequence: 0 });
+		expect(cluster.queue).to.deep.equal([{ ...acknowledgement(2, 5, 0), to: 3 }]);
+	});
+});
+
+describe('hand-over (thesis §3.10)', () => {
+	it('waits until the chosen member has everything', () => {
+		const cluster = new Cluster([1, 2, 3], { messageBytesMax: 1, inflightMessagesMax: 1 });
+		cluster.elect(1);
+		cluster.isolate(3);
+		for (const text of ['a', 'b', 'c']) cluster.propose(1, text);
+		cluster.settle();
+		cluster.heal();
+		const { term, lastIndex } = cluster.node(1).status();
+		cluster.step(1, { type: 'transfer-leader', to: 3 });
+		cluster.queue = [];
+		cluster.deliver(acknowledgement(3, term, lastIndex - 1));
+		expect(cluster.queue.some(({ type }) => type === 'timeout-now')).to.equal(false);
+		cluster.deliver(acknowledgement(3, term, lastIndex));
+		expect(cluster.queue.some(({ type, to }) => type === 'timeout-now' && to === 3)).to.equal(true);
+	});
+});
+
+describe('changes of members (thesis §4)', () => {
+	it('take a newcomer for alive until it had time to answer', () => {
+		const cluster = new Cluster([1, 2, 3]);
+		cluster.elect(1);
+		change(cluster, [{ type: 'add-learner', id: 4 }]);
+		const newcomer = cluster
+			.node(1)
+			.status()
+			.progress.find(({ id }) => id === 4);
+		expect(newcomer?.isRecentlyActive).to.equal(true);
+	});
+
+	it('leave a leader that they removed without a say', () => {
+		const cluster = new Cluster([1, 2, 3], { stepDownOnRemoval: false });
+		cluster.elect(1);
+		change(cluster, [{ type: 'remove', id: 1 }]);
+		expect(cluster.propose(1, 'x')).to.include({ outcome: 'refused', reason: 'removed' });
+	});
+
+	function change(cluster: Cluster, changes: ConfChange['changes']): void {
+		cluster.step(1, {
+			type: 'propose-conf-change',
+			id: 1,
+			change: { transition: 'auto', changes, context: NO_CONTEXT },
+		});
+		cluster.settle();
+	}
+});
+
 describe('acknowledgements (Raft §5.3)', () => {
+	it('of what comes before the committed end there, whatever it is', () => {
+		const cluster = new Cluster([1, 2, 3]);
+		cluster.deliver(append(2, 5, [1, 1], [entry(1, 2)]));
+		expect(cluster.queue).to.deep.equal([acknowledgement(2, 5, 3)]);
+	});
+
 	it('cover what is known to match, not what stands behind it', () => {
 		const cluster = Cluster.withLogs({ 1: [], 2: [2, 2], 3: [] });
 		cluster.deliver(append(2, 5, [3, 1], []));
 		expect(cluster.queue).to.deep.include({ ...acknowledgement(2, 5, 3) });
+	});
+
+	it('are not undone by rejections that come late', () => {
+		const cluster = new Cluster([1, 2, 3]);
+		cluster.elect(1);
+		const { term, lastIndex } = cluster.node(1).status();
+		const late = { ...acknowledgement(2, term, lastIndex), reject: true, hintIndex: 0, hintTerm: 0 };
+		const progress = () =>
+			cluster
+				.node(1)
+				.status()
+				.progress.find(({ id }) => id === 2);
+		cluster.deliver(late);
+		expect(progress()).to.include({ state: 'replicate', matchIndex: lastIndex, nextIndex: lastIndex + 1 });
+		cluster.step(1, { type: 'unreachable', id: 2 });
+		cluster.deliver(late);
+		expect(progress()).to.include({ state: 'probe', matchIndex: lastIndex, nextIndex: lastIndex + 1 });
 	});
 
 	it('never take back what a member was known to hold', () => {
