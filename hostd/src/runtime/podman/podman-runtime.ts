@@ -49,6 +49,8 @@ const VERSION_MIN = [4, 3] as const;
 const LOG_BYTES_MAX = '10mb';
 /** How long Podman takes at most to stop a pod's network after its last container has ended. */
 const INFRA_STOP_MS = 3_000;
+/** Of a container started in place, while Podman says that its pod's network is not there. */
+const START_TRIES = 3;
 /** States of a container that Podman is not done with: `stopped` has ended and not been tidied up after yet. */
 const UNSETTLED: ReadonlySet<string> = new Set(['running', 'stopping', 'stopped']);
 /** How long Podman takes at most to tidy up after killed containers. */
@@ -155,8 +157,7 @@ export class PodmanRuntime implements Runtime {
 			);
 			if (view.pod.containers.every(({ state }) => state.state !== 'running')) await this.#settleNetwork(podId);
 			for (const { name } of exited) {
-				const id = view.containerIds.get(name) ?? '';
-				await this.#libpod.act('POST', `/containers/${id}/start`);
+				await this.#startAgain(podId, view.containerIds.get(name) ?? '');
 			}
 			await this.#watch?.sync(podId);
 			return (await this.#find(podId)).pod;
@@ -349,6 +350,20 @@ export class PodmanRuntime implements Runtime {
 		await this.#libpod.act('POST', `/pods/${podId}/stop?t=0`);
 		// What has been stopped is still to be tidied up after.
 		await this.#networkSettles(podId);
+	}
+
+	/** On a busy machine Podman may still be tidying up after the network that looked settled: it is waited for again. */
+	async #startAgain(podId: string, containerId: string): Promise<void> {
+		for (let tries = 1; ; tries++) {
+			try {
+				await this.#libpod.act('POST', `/containers/${containerId}/start`);
+				return;
+			} catch (error) {
+				const isUnsettled = /cannot get namespace path unless container \S+ is running/.test((error as Error).message);
+				if (!isUnsettled || tries === START_TRIES) throw error;
+				await this.#settleNetwork(podId);
+			}
+		}
 	}
 
 	/** Waits for it; false after {@link INFRA_STOP_MS}. */
