@@ -2,7 +2,7 @@
  * A mesh of real hosts in processes of their own, enrolled as an operator does, with what only a test has: the root key, to
  * certify whom no operator would, and the same look at every host before and after an attack.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type NodeKeys, peekRecord, sha256 } from '@beemesh/sdk/identity';
@@ -103,7 +103,10 @@ export async function startWorld(
 			),
 		async [Symbol.asyncDispose]() {
 			await Promise.all(hosts.map((host) => host.stop()));
-			for (const { pid } of findProcesses(({ commandLine }) => commandLine.includes(folder)))
+			// Pods of a host that was killed have the folder in their environment only.
+			const isOfWorld = (pid: number, commandLine: string): boolean =>
+				commandLine.includes(folder) || readFileSync(`/proc/${pid}/environ`, 'utf8').includes(folder);
+			for (const { pid } of findProcesses(({ pid, commandLine }) => isOfWorld(pid, commandLine)))
 				process.kill(pid, 'SIGKILL');
 			rmSync(folder, { recursive: true, force: true });
 		},
