@@ -7,10 +7,9 @@ import { join } from 'node:path';
 import Mocha from 'mocha';
 import { simulate } from '../../sdk/src/raft/sim/index.ts';
 import { CHURN, DEAF } from '../../sdk/src/raft/sim/mutants.ts';
-import { findScripts, runScripts } from '../raft-scripts/run.ts';
+import { findScripts, runScripts, SCRIPTS_FOLDER } from '../raft-scripts/run.ts';
 
 const root = join(import.meta.dirname, '../..');
-const scripts = process.env['BEEMESH_RAFT_SCRIPTS'] ?? join(root, '../shared/raft-scripts');
 const SPECS = [
 	'sdk/src/raft/core/test/*.spec.ts',
 	'sdk/src/raft/test/sessions.spec.ts',
@@ -20,7 +19,8 @@ const SEEDS = Number(process.env['BEEMESH_BUG_SEEDS'] ?? 1000);
 const NODES = 5;
 
 async function find(): Promise<string | null> {
-	if (existsSync(scripts) && isBroken(() => runScripts(findScripts([scripts])).differing > 0)) return 'scripts';
+	if (existsSync(SCRIPTS_FOLDER) && isBroken(() => runScripts(findScripts([SCRIPTS_FOLDER])).differing > 0))
+		return 'scripts';
 	if ((await failures()) > 0) return 'tests';
 	// Plain groups first, then many short terms, then leaders that do not notice that they are deposed.
 	for (const settings of [undefined, CHURN, DEAF]) {

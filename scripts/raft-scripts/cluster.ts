@@ -1,7 +1,7 @@
 /** The directives of etcd-io/raft's interaction scripts, over a small cluster of our cores. */
 import type { ConfChange, MemberId, SnapshotMeta } from '../../sdk/src/raft/core/types.ts';
 import { describe, describeProgress, nameOf, type Sent } from './describe.ts';
-import { changeOf, ELECTION_TICKS, HEARTBEAT_TICKS, ScriptNode } from './node.ts';
+import { changeOf, type Done, ELECTION_TICKS, HEARTBEAT_TICKS, ScriptNode } from './node.ts';
 import type { Argument, Directive } from './script.ts';
 import { ScriptError } from './stored-log.ts';
 
@@ -52,14 +52,14 @@ export class ScriptCluster {
 			case 'deliver-msgs':
 				return this.#deliverDirective(args);
 			case 'process-ready':
-				return this.#forEach(args, 'handling Ready', (node) => this.#handleReady(node));
+				return this.#forEach(args, 'handling Ready', (node) => this.#take(node.handleReady()));
 			case 'process-append-thread':
 				return this.#forEach(args, 'processing append thread', (node) => {
-					if (!this.#runAppendThread(node)) this.#print('no append work to perform');
+					if (!this.#take(node.runAppendThread())) this.#print('no append work to perform');
 				});
 			case 'process-apply-thread':
 				return this.#forEach(args, 'processing apply thread', (node) => {
-					if (!this.#runApplyThread(node)) this.#print('no apply work to perform');
+					if (!this.#take(node.runApplyThread())) this.#print('no apply work to perform');
 				});
 			case 'log-level':
 				return this.#setLevel(args[0]?.key ?? '');
@@ -170,7 +170,7 @@ export class ScriptCluster {
 				this.#print(`> ${node.id} ${what}\n`);
 				this.#indented(run);
 			};
-			for (const node of nodes) if (node.hasReady) act(node, 'handling Ready', () => this.#handleReady(node));
+			for (const node of nodes) if (node.hasReady) act(node, 'handling Ready', () => this.#take(node.handleReady()));
 			for (const node of nodes) {
 				if (!this.#messages.some(({ to }) => to === node.id)) continue;
 				act(node, 'receiving messages', () => this.#deliver([{ id: node.id, isDropped: false }], undefined));
@@ -178,32 +178,18 @@ export class ScriptCluster {
 			for (const node of nodes)
 				if (node.appendWork.length > 0)
 					act(node, 'processing append thread', () => {
-						while (this.#runAppendThread(node));
+						while (this.#take(node.runAppendThread()));
 					});
 			for (const node of nodes)
 				if (node.applyWork.length > 0)
 					act(node, 'processing apply thread', () => {
-						while (this.#runApplyThread(node));
+						while (this.#take(node.runApplyThread()));
 					});
 		}
 	}
 
-	#handleReady(node: ScriptNode): void {
-		const { text, messages } = node.handleReady();
-		this.#print(text);
-		this.#messages.push(...messages);
-	}
-
-	#runAppendThread(node: ScriptNode): boolean {
-		const done = node.runAppendThread();
-		if (done === undefined) return false;
-		this.#print(done.text);
-		this.#messages.push(...done.messages);
-		return true;
-	}
-
-	#runApplyThread(node: ScriptNode): boolean {
-		const done = node.runApplyThread();
+	/** Takes what a node did, if it did anything. */
+	#take(done: Done | undefined): boolean {
 		if (done === undefined) return false;
 		this.#print(done.text);
 		this.#messages.push(...done.messages);

@@ -35,6 +35,12 @@ export interface NodeSettings {
 	readonly applyingBytesMax: number;
 }
 
+/** What was printed, and the messages that leave. */
+export interface Done {
+	readonly text: string;
+	readonly messages: readonly Sent[];
+}
+
 const UNLIMITED = Number.MAX_SAFE_INTEGER;
 const STATES = {
 	follower: 'StateFollower',
@@ -161,8 +167,8 @@ export class ScriptNode {
 		}
 	}
 
-	/** Performs what follows from all before. Returns what it printed, and the messages to other nodes. */
-	handleReady(): { readonly text: string; readonly messages: readonly Sent[] } {
+	/** Performs what follows from all before. */
+	handleReady(): Done {
 		const after = [...this.#state.messagesAfterPersist];
 		const { hasUnstable } = this.#state.log;
 		const effects = this.#node.drain();
@@ -189,14 +195,14 @@ export class ScriptNode {
 	}
 
 	/** One piece of work; undefined when there is none. */
-	runAppendThread(): { readonly text: string; readonly messages: readonly Sent[] } | undefined {
+	runAppendThread(): Done | undefined {
 		const work = this.appendWork.shift();
 		if (work === undefined) return undefined;
 		this.#write(work);
 		return { text: describeWork(work), messages: work.responses };
 	}
 
-	runApplyThread(): { readonly text: string; readonly messages: readonly Sent[] } | undefined {
+	runApplyThread(): Done | undefined {
 		const work = this.applyWork.shift();
 		if (work === undefined) return undefined;
 		this.#apply(work.entries);

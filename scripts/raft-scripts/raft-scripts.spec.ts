@@ -6,10 +6,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import { findScripts, runScripts } from './run.ts';
+import { findScripts, runScripts, SCRIPTS_FOLDER } from './run.ts';
 import { parseCommand, parseScript } from './script.ts';
-
-const folder = process.env['BEEMESH_RAFT_SCRIPTS'] ?? join(import.meta.dirname, '../../../shared/raft-scripts');
 
 describe('scripts of etcd-io/raft', () => {
 	for (const [title, path, scripts] of [
@@ -19,14 +17,14 @@ describe('scripts of etcd-io/raft', () => {
 		['random interactions', 'random', 242],
 	] as const) {
 		it(`${title}: not a byte differs but in the log`, function () {
-			if (!existsSync(folder)) {
-				const missing = `no scripts at ${folder}; set BEEMESH_RAFT_SCRIPTS`;
+			if (!existsSync(SCRIPTS_FOLDER)) {
+				const missing = `no scripts at ${SCRIPTS_FOLDER}; set BEEMESH_RAFT_SCRIPTS`;
 				if (process.env['CI']) throw new Error(missing);
 				console.log(`      skipped: ${missing}`);
 				this.skip();
 			}
 			this.timeout(60_000);
-			const { first, ...counts } = runScripts(findScripts([join(folder, path)]));
+			const { first, ...counts } = runScripts(findScripts([join(SCRIPTS_FOLDER, path)]));
 			expect(first).to.equal(null);
 			expect(counts.scripts).to.equal(scripts);
 			expect(counts.differing).to.equal(0);

@@ -6,6 +6,10 @@ import { MembershipScript } from './memberships.ts';
 import { QuorumScript } from './quorums.ts';
 import { type Directive, parseScript } from './script.ts';
 
+/** Scripts that others made are not part of the repository; they lie beside it, unless `BEEMESH_RAFT_SCRIPTS` says where. */
+export const SCRIPTS_FOLDER =
+	process.env['BEEMESH_RAFT_SCRIPTS'] ?? join(import.meta.dirname, '../../../shared/raft-scripts');
+
 export interface Difference {
 	readonly file: string;
 	readonly line: number;

@@ -104,10 +104,11 @@ export async function startWorld(
 		async [Symbol.asyncDispose]() {
 			await Promise.all(hosts.map((host) => host.stop()));
 			// Pods of a host that was killed have the folder in their environment only.
-			const isOfWorld = (pid: number, commandLine: string): boolean =>
-				commandLine.includes(folder) || readFileSync(`/proc/${pid}/environ`, 'utf8').includes(folder);
-			for (const { pid } of findProcesses(({ pid, commandLine }) => isOfWorld(pid, commandLine)))
-				process.kill(pid, 'SIGKILL');
+			const ours = findProcesses(
+				({ pid, commandLine }) =>
+					commandLine.includes(folder) || readFileSync(`/proc/${pid}/environ`, 'utf8').includes(folder),
+			);
+			for (const { pid } of ours) process.kill(pid, 'SIGKILL');
 			rmSync(folder, { recursive: true, force: true });
 		},
 	};

@@ -3,6 +3,8 @@
  * link, holds a disk, or looks at a message. Time moves only when a test says so.
  */
 import {
+	type AppendMessage,
+	type AppendResponse,
 	bootstrapLog,
 	createRaftNode,
 	type Entry,
@@ -57,6 +59,22 @@ export function bytes(text: string): Uint8Array {
 
 export function entry(term: number, index: number, text = ''): Entry {
 	return { term, index, type: 'normal', data: bytes(text) };
+}
+
+/** What member 1 sends as a leader; `prev` is index and term. */
+export function append(
+	to: number,
+	term: number,
+	prev: readonly [number, number],
+	entries: Entry[],
+	commit = 0,
+): AppendMessage {
+	return { type: 'append', from: 1, to, term, prevIndex: prev[0], prevTerm: prev[1], entries, commit };
+}
+
+/** What member 1 hears as a leader. */
+export function acknowledgement(from: number, term: number, index: number): AppendResponse {
+	return { type: 'append-response', from, to: 1, term, index, reject: false, hintIndex: 0, hintTerm: 0 };
 }
 
 export function bootstrap(ids: readonly MemberId[]): Disk {

@@ -1,12 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import type { AppendResponse } from '../index.ts';
 import { jointIndex, jointVote, majorityIndex, majorityVote } from '../quorum.ts';
-import { Cluster, HEARTBEAT_MS } from './cluster.ts';
-
-function acknowledgement(from: number, term: number, index: number): AppendResponse {
-	return { type: 'append-response', from, to: 1, term, index, reject: false, hintIndex: 0, hintTerm: 0 };
-}
+import { acknowledgement, Cluster, HEARTBEAT_MS } from './cluster.ts';
 
 describe('commit rule (Raft §5.4.2)', () => {
 	it('commits what a majority holds', () => {

@@ -1,11 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import { type AppendMessage, createRaftNode, type Entry, type Message } from '../index.ts';
-import { bootstrap, bytes, Cluster, ELECTION_MS, emptyDisk, entry, HEARTBEAT_MS } from './cluster.ts';
-
-function append(to: number, term: number, prev: [number, number], entries: Entry[], commit: number): AppendMessage {
-	return { type: 'append', from: 1, to, term, prevIndex: prev[0], prevTerm: prev[1], entries, commit };
-}
+import { type AppendMessage, createRaftNode, type Message } from '../index.ts';
+import { append, bootstrap, bytes, Cluster, ELECTION_MS, emptyDisk, entry, HEARTBEAT_MS } from './cluster.ts';
 
 function appends(queue: readonly Message[], to: number): AppendMessage[] {
 	return queue.filter((message) => message.type === 'append' && message.to === to) as AppendMessage[];

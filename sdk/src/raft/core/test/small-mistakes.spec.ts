@@ -1,30 +1,8 @@
 /** Rules that a hurried change breaks without anybody noticing for months: each has been broken on purpose, unnoticed. */
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import type {
-	AppendMessage,
-	AppendResponse,
-	ConfChange,
-	Entry,
-	Message,
-	SnapshotMeta,
-	VoteResponse,
-} from '../index.ts';
-import { Cluster, ELECTION_MS, entry, NO_CONTEXT } from './cluster.ts';
-
-function append(
-	to: number,
-	term: number,
-	prev: readonly [number, number],
-	entries: Entry[],
-	commit = 0,
-): AppendMessage {
-	return { type: 'append', from: 1, to, term, prevIndex: prev[0], prevTerm: prev[1], entries, commit };
-}
-
-function acknowledgement(from: number, term: number, index: number): AppendResponse {
-	return { type: 'append-response', from, to: 1, term, index, reject: false, hintIndex: 0, hintTerm: 0 };
-}
+import type { ConfChange, Message, SnapshotMeta, VoteResponse } from '../index.ts';
+import { acknowledgement, append, Cluster, ELECTION_MS, entry, NO_CONTEXT } from './cluster.ts';
 
 function answer(from: number, term: number, reject: boolean): VoteResponse {
 	return { type: 'vote-response', from, to: 1, term, reject, commit: 0, commitTerm: 0 };
